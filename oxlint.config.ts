@@ -113,7 +113,7 @@ const config: ReturnType<typeof defineConfig> = defineConfig({
     'typescript/no-misused-promises': ['error', { checksVoidReturn: { attributes: false } }],
     'typescript/restrict-template-expressions': [
       'error',
-      { allowNumber: true, allowBoolean: true, allowNullish: false },
+      { allowNumber: true, allowBoolean: true, allowNullish: true },
     ],
     'typescript/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
 
