@@ -1,1 +1,143 @@
-export {};
+/**
+ * The closed list of everything that can go wrong, each with its HTTP status and its advice about retrying.
+ *
+ * 1. A fault is named here or it does not exist: nobody matches on message text, and only the gateway's responder turns
+ *    a fault into a status code.
+ * 2. `retry` says what makes a second try worth while: `no` (it will fail again), `later` (the same request, after a
+ *    pause), `auth` (after new credentials), `resync` (after a fresh snapshot).
+ */
+
+export type RetryAdvice = 'no' | 'later' | 'auth' | 'resync';
+
+interface FaultKindInfo {
+  readonly status: number;
+  readonly retry: RetryAdvice;
+  readonly title: string;
+}
+
+/** Status, advice, title. Status 0: never crosses HTTP as a response; it is raised by a client or recorded in a turn's end. */
+const FAULTS = {
+  // What the caller sent.
+  'invalid-request': [400, 'no', 'The request does not have the expected shape'],
+  'invalid-json': [400, 'no', 'The body is not JSON'],
+  'invalid-utf8': [400, 'no', 'The body is not valid UTF-8'],
+  'too-deep': [400, 'no', 'The body is nested too deeply'],
+  'invalid-cursor': [400, 'resync', 'The cursor is malformed'],
+  'body-too-large': [413, 'no', 'The body is too large'],
+  'unsupported-media-type': [415, 'no', 'The content type is not supported'],
+  unauthorized: [401, 'auth', 'A valid token is needed'],
+  forbidden: [403, 'no', 'The token does not allow this'],
+  'origin-refused': [403, 'no', 'The page of this origin may not call the gateway'],
+  'host-refused': [421, 'no', 'The gateway does not answer to this host name'],
+  'route-not-found': [404, 'no', 'There is no such route'],
+  'method-not-allowed': [405, 'no', 'The route does not have this method'],
+  'session-not-found': [404, 'no', 'There is no such session'],
+  'session-deleted': [410, 'no', 'The session was deleted'],
+  'message-not-found': [404, 'no', 'There is no such message'],
+  'turn-not-found': [404, 'no', 'There is no such turn'],
+  'prompt-not-found': [404, 'no', 'There is no such prompt'],
+  'blob-not-found': [404, 'no', 'There is no such blob'],
+  'token-not-found': [404, 'no', 'There is no such token'],
+  'grant-not-found': [404, 'no', 'There is no such grant'],
+  'agent-not-found': [404, 'no', 'There is no such agent'],
+  'stream-not-found': [404, 'no', 'There is no such stream'],
+  'client-id-reused': [409, 'no', 'The client id was used for another command'],
+  'session-exists': [409, 'no', 'A session with this id exists'],
+  'message-started': [409, 'no', 'The message is no longer in the queue'],
+  'turn-ended': [409, 'no', 'The turn has ended'],
+  'prompt-closed': [409, 'no', 'The prompt is closed'],
+  // Limits and conditions of the service.
+  'queue-full': [429, 'later', 'The queue of this session is full'],
+  'rate-limited': [429, 'later', 'Too many requests'],
+  'too-many-readers': [429, 'later', 'Too many readers'],
+  'too-many-sessions': [429, 'later', 'Too many sessions'],
+  'storage-full': [507, 'later', 'The disk is full'],
+  'storage-unavailable': [503, 'later', 'The store does not answer'],
+  'shutting-down': [503, 'later', 'The gateway is shutting down'],
+  internal: [500, 'later', 'The gateway made an error'],
+  // Raised by clients about the connection.
+  cancelled: [0, 'no', 'The operation was cancelled'],
+  disconnected: [0, 'later', 'The connection was lost'],
+  'idle-timeout': [0, 'later', 'The connection went silent'],
+  'line-too-large': [0, 'no', 'A line is larger than the limit'],
+  'event-too-large': [0, 'resync', 'An event is larger than the limit'],
+  'protocol-error': [0, 'resync', 'The peer broke the protocol'],
+  'auth-refused': [0, 'auth', 'New credentials were refused'],
+  'auth-unavailable': [0, 'later', 'New credentials could not be fetched'],
+  // Recorded in a turn's end.
+  'model-unreachable': [0, 'later', 'The model cannot be reached'],
+  'model-unauthorized': [0, 'no', 'The model refused the key'],
+  'model-not-found': [0, 'no', 'The model does not exist there'],
+  'model-rate-limited': [0, 'later', 'The model is rate limited'],
+  'model-refused': [0, 'no', 'The model refused the request'],
+  'model-error': [0, 'later', 'The model failed'],
+  'model-malformed': [0, 'later', 'The model sent what is not its protocol'],
+  'model-cut-off': [0, 'later', 'The stream of the model died in mid-answer'],
+  'model-silent': [0, 'later', 'The model stopped sending'],
+  'context-overflow': [0, 'no', 'The message does not fit the context window of the model'],
+  'agent-crashed': [0, 'later', 'The agent made an error'],
+  shutdown: [0, 'later', 'The gateway shut down in mid-turn'],
+  'owner-lost': [0, 'later', 'The process that ran the turn died'],
+  'crash-loop': [0, 'no', 'The turn could not be started three times in a row'],
+} as const;
+
+export type FaultKind = keyof typeof FAULTS;
+export const FAULT_KINDS: readonly FaultKind[] = Object.keys(FAULTS) as FaultKind[];
+
+/** A fault as a value. `detail` is for people: what happened, why it matters, how to fix it. */
+export interface Fault {
+  readonly kind: FaultKind;
+  readonly detail: string;
+  /** How long to wait before a retry can help, in milliseconds. */
+  readonly retryAfterMs?: number;
+  /** Facts for programs: the real state behind a 409, the limit behind a 413. */
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+export function faultInfo(kind: FaultKind): FaultKindInfo {
+  const [status, retry, title] = FAULTS[kind];
+  return { status, retry, title };
+}
+
+export const isFaultKind = (text: string): text is FaultKind => Object.hasOwn(FAULTS, text);
+
+export const isRetryable = (fault: Fault): boolean => faultInfo(fault.kind).retry === 'later';
+
+export function fault(kind: FaultKind, detail: string, more: Omit<Fault, 'kind' | 'detail'> = {}): Fault {
+  return { kind, detail, ...more };
+}
+
+/** A fault where only an exception can travel (an iterator, a rejected promise). Catch it by `instanceof FaultError`. */
+export class FaultError extends Error {
+  readonly fault: Fault;
+
+  constructor(value: Fault, options?: ErrorOptions) {
+    super(`${value.kind}: ${value.detail}`, options);
+    this.name = 'FaultError';
+    this.fault = value;
+  }
+}
+
+/** RFC 9457 problem details, as the gateway answers and the client reads. */
+export interface Problem {
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
+  readonly fault: FaultKind;
+  readonly retryAfterMs?: number;
+  readonly facts?: Readonly<Record<string, unknown>>;
+}
+
+export function problemOf(value: Fault): Problem {
+  const { status, title } = faultInfo(value.kind);
+  return {
+    type: `urn:holdfast:fault:${value.kind}`,
+    title,
+    status,
+    detail: value.detail,
+    fault: value.kind,
+    ...(value.retryAfterMs === undefined ? {} : { retryAfterMs: value.retryAfterMs }),
+    ...(value.facts === undefined ? {} : { facts: value.facts }),
+  };
+}

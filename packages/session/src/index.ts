@@ -1,1 +1,3 @@
-export {};
+export * from './agent.ts';
+export * from './clock.ts';
+export * from './service.ts';

@@ -1,0 +1,102 @@
+/**
+ * What a command comes to: a pure function of the view just before it. The fold applies the verdict, the receipt reports it.
+ *
+ * 1. A command's result is decided here and nowhere else, at the command's own seq: every reader, the owner and the
+ *    receipt agree, on whatever node they are.
+ * 2. A command that came too late is `void`, with the truth in its reason; it changes nothing.
+ * 3. Judging needs the view's *control* part alone (queue, running turn, prompts, tree), never a message's text.
+ */
+import type { Answer, Command } from './entry.ts';
+import { turnIdOf, type MessageId, type TurnId } from './ids.ts';
+import type { View } from './view.ts';
+
+export type Applied = 'start' | 'queue' | 'interrupt' | 'steer';
+
+export type VoidReason =
+  | 'message-not-queued'
+  | 'turn-not-running'
+  | 'turn-unknown'
+  | 'prompt-not-open'
+  | 'tool-not-open'
+  | 'already-stopping'
+  | 'already-open';
+
+export type Verdict =
+  /** `position`: how many turns come before it; 0 is started at once. A steer has no turn of its own yet. */
+  | { readonly kind: 'accepted'; readonly applied: Applied; readonly position: number; readonly turnId?: TurnId }
+  | { readonly kind: 'edited'; readonly messageId: MessageId }
+  | { readonly kind: 'withdrawn'; readonly messageId: MessageId }
+  | { readonly kind: 'ordered'; readonly messageIds: readonly MessageId[] }
+  | { readonly kind: 'stopping'; readonly turnId: TurnId }
+  | { readonly kind: 'answered'; readonly answer: Answer }
+  | { readonly kind: 'done' }
+  | { readonly kind: 'void'; readonly reason: VoidReason };
+
+const no = (reason: VoidReason): Verdict => ({ kind: 'void', reason });
+
+export function judge(view: View, command: Command): Verdict {
+  switch (command.type) {
+    case 'session-open':
+      return view.seq === 0 ? { kind: 'done' } : no('already-open');
+    case 'session-set':
+      return { kind: 'done' };
+    case 'message':
+      return judgeMessage(view, command.messageId, command.whenBusy);
+    case 'steer':
+      return view.turn?.turnId === command.turnId && view.turn.stopping === null
+        ? { kind: 'accepted', applied: 'steer', position: 0 }
+        : judgeMessage(view, command.messageId, 'queue');
+    case 'regenerate':
+      return view.turns.some((turn) => turn.turnId === command.turnId)
+        ? judgeMessage(view, command.messageId, 'queue')
+        : no('turn-unknown');
+    case 'message-edit':
+      return isQueued(view, command.messageId)
+        ? { kind: 'edited', messageId: command.messageId }
+        : no('message-not-queued');
+    case 'message-withdraw':
+      return isQueued(view, command.messageId) || isSteering(view, command.messageId)
+        ? { kind: 'withdrawn', messageId: command.messageId }
+        : no('message-not-queued');
+    case 'queue-order':
+      return { kind: 'ordered', messageIds: command.messageIds.filter((id) => isQueued(view, id)) };
+    case 'stop':
+      return judgeStop(view, command.turnId, command.queue);
+    case 'prompt-answer':
+      return view.prompts.some((prompt) => prompt.promptId === command.promptId)
+        ? { kind: 'answered', answer: command.answer }
+        : no('prompt-not-open');
+    case 'tool-result':
+      return view.turn?.openTools.includes(command.toolId) === true ? { kind: 'done' } : no('tool-not-open');
+    case 'branch-switch':
+      return view.turns.some((turn) => turn.turnId === command.turnId) ? { kind: 'done' } : no('turn-unknown');
+  }
+}
+
+function judgeMessage(view: View, messageId: MessageId, whenBusy: 'queue' | 'interrupt' | 'steer'): Verdict {
+  const turnId = turnIdOf(messageId);
+  const { turn, queue } = view;
+  if (turn === null && queue.length === 0) return { kind: 'accepted', applied: 'start', position: 0, turnId };
+  if (turn !== null && turn.stopping === null && whenBusy === 'steer')
+    return { kind: 'accepted', applied: 'steer', position: 0 };
+  if (whenBusy === 'interrupt')
+    return { kind: 'accepted', applied: 'interrupt', position: interruptIndex(view), turnId };
+  return { kind: 'accepted', applied: 'queue', position: queue.length + (turn === null ? 0 : 1), turnId };
+}
+
+/** Interrupting messages go before the waiting ones and keep their own order. */
+export function interruptIndex(view: View): number {
+  const index = view.queue.findIndex((item) => !item.urgent);
+  return index < 0 ? view.queue.length : index;
+}
+
+function judgeStop(view: View, turnId: TurnId, queue: 'keep' | 'clear'): Verdict {
+  if (view.turn?.turnId !== turnId) return no('turn-not-running');
+  // A second stop still counts where it asks for more than the first did: the queue's end.
+  const repeats = view.turn.stopping !== null && (queue === 'keep' || view.queue.length === 0);
+  return repeats ? no('already-stopping') : { kind: 'stopping', turnId };
+}
+
+const isQueued = (view: View, id: MessageId): boolean => view.queue.some((item) => item.messageId === id);
+const isSteering = (view: View, id: MessageId): boolean =>
+  view.turn?.steers.some((item) => item.messageId === id) === true;

@@ -1,0 +1,152 @@
+/**
+ * The session service port: all that a gateway needs to know of sessions. `openSessionService` in `open.ts` builds it.
+ *
+ * 1. No side door (R8): every protocol, every verb appends a command through `submit`.
+ * 2. A command that was accepted is durable before its receipt (R25), and a retry gets the first receipt (R23). Whatever is refused
+ *    changed nothing; nothing after acceptance fails the call (R24).
+ * 3. `attach` is atomic: a snapshot at seq S and a tail that begins at S + 1 (R52).
+ */
+import type {
+  Command,
+  Cursor,
+  EntryBody,
+  Fault,
+  Message,
+  MessageId,
+  SessionId,
+  Subject,
+  TurnId,
+  TurnNode,
+  Verdict,
+  View,
+} from '@holdfast/protocol';
+import type { LogRecord, Subscription } from '@holdfast/log';
+import type { Agent } from './agent.ts';
+
+export type Result<T> = ({ readonly kind: 'ok' } & T) | { readonly kind: 'fault'; readonly fault: Fault };
+
+/** What became of a command. `duplicate`: it had been accepted before; `verdict` is the first one. */
+export type Receipt = Result<{
+  readonly seq: number;
+  readonly duplicate: boolean;
+  readonly verdict: Verdict;
+  readonly command: Command;
+}>;
+
+/** A row of the session list. */
+export interface SessionSummary {
+  readonly sessionId: SessionId;
+  readonly owner: Subject;
+  readonly title: string | null;
+  readonly agent: string | null;
+  readonly model: string | null;
+  readonly state: 'idle' | 'running' | 'waiting' | 'queued';
+  /** Open prompts: a person is awaited. */
+  readonly prompts: number;
+  readonly queued: number;
+  readonly pinned: boolean;
+  readonly archived: boolean;
+  readonly seq: number;
+  readonly readSeq: number;
+  /** Somebody's answer has not been read. */
+  readonly unread: boolean;
+  readonly lastOutcome: string | null;
+  /** The first 200 characters of the last message. */
+  readonly preview: string;
+  readonly createdAt: string;
+  readonly updatedAt: string;
+}
+
+export type FeedItem =
+  | { readonly kind: 'session'; readonly rev: number; readonly summary: SessionSummary }
+  | { readonly kind: 'deleted'; readonly rev: number; readonly sessionId: SessionId };
+
+export interface Attachment {
+  /** Undefined: the reader's cursor is served, no snapshot is needed. */
+  readonly snapshot?: { readonly view: View; readonly cursor: Cursor };
+  /** Why a snapshot is served although a cursor was given. */
+  readonly resync?: 'cursor-unknown' | 'cursor-too-old' | 'cursor-ahead';
+  readonly subscription: Subscription;
+}
+
+/** A page of settled turns, oldest first, with the edges to read on from. */
+export interface MessagePage {
+  readonly turns: readonly { readonly node: TurnNode; readonly messages: readonly Message[] }[];
+  /** Pass as `before` to read the page before this one; null at the beginning. */
+  readonly before: TurnId | null;
+}
+
+export interface SessionService {
+  readonly agents: ReadonlyMap<string, Agent>;
+  create(
+    open: Extract<Command, { type: 'session-open' }>,
+    owner: Subject,
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>>;
+  /** Appends a command; see rule 2. */
+  submit(sessionId: SessionId, command: Command): Promise<Receipt>;
+  /** The owner of a session, for the right to see it. */
+  ownerOf(sessionId: SessionId): Promise<Result<{ readonly owner: Subject }>>;
+  snapshot(sessionId: SessionId): Promise<Result<{ readonly view: View; readonly cursor: Cursor }>>;
+  attach(sessionId: SessionId, after: Cursor | undefined): Promise<Result<Attachment>>;
+  /** Turns of the active branch before a turn (default: before the window), or around a message. */
+  messages(
+    sessionId: SessionId,
+    page: { readonly before?: TurnId; readonly around?: MessageId; readonly limit: number },
+  ): Promise<Result<MessagePage>>;
+  /** A turn, in the window or settled long ago. */
+  turn(
+    sessionId: SessionId,
+    turnId: TurnId,
+  ): Promise<
+    Result<{
+      readonly node: TurnNode;
+      readonly active: boolean;
+      readonly state: 'running' | 'parked' | 'ended';
+      readonly messages: readonly Message[];
+    }>
+  >;
+  list(query: {
+    readonly owner?: Subject;
+    readonly words?: string;
+    readonly before?: number;
+    readonly limit: number;
+  }): Promise<{ readonly sessions: readonly SessionSummary[]; readonly next: number | null }>;
+  /** Changes of the session list after a revision, oldest first; waits for nothing. `watchFeed` says when to look again. */
+  feed(query: {
+    readonly owner?: Subject;
+    readonly after: number;
+    readonly limit: number;
+  }): Promise<readonly FeedItem[]>;
+  watchFeed(onChange: () => void): () => void;
+  delete(sessionId: SessionId): Promise<Result<object>>;
+  /** Always-grants of a subject. */
+  grants(
+    owner: Subject,
+  ): Promise<readonly { readonly tool: string; readonly grantedAt: string; readonly by: Subject }[]>;
+  revokeGrant(owner: Subject, tool: string): Promise<boolean>;
+  putBlob(
+    owner: Subject,
+    mediaType: string,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly hash: string; readonly bytes: number }>>;
+  getBlob(
+    hash: string,
+  ): Promise<
+    Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
+  >;
+  /** Numbers for metrics. */
+  stats(): { readonly running: number; readonly live: number; readonly waitingForSlot: number };
+  /** No new turns; running ones may finish until the budget ends, then they end `interrupted: shutdown`. Resolves when none runs. */
+  drain(budgetMs: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+/** Decodes a record; used wherever a log becomes entries again. */
+export function decodeEntry(record: LogRecord): EntryBody & { readonly seq: number; readonly at: string } {
+  const body = JSON.parse(decoder.decode(record.bytes)) as EntryBody;
+  return { ...body, seq: record.seq, at: new Date(record.at).toISOString() };
+}
+
+const decoder = new TextDecoder();
+const encoder = new TextEncoder();
+export const encodeEntry = (body: EntryBody): Uint8Array => encoder.encode(JSON.stringify(body));
