@@ -1,0 +1,200 @@
+/**
+ * What the gateway answers with, as schemas: the view of a session and the lines of its lists. They document; nothing is parsed by them.
+ */
+import { z } from 'zod';
+import type { Problem } from './fault.ts';
+import { faultKindSchema, titleStatusSchema, turnOutcomeSchema, usageSchema } from './schema-entry.ts';
+import {
+  blobHashSchema,
+  clientIdSchema,
+  cursorSchema,
+  inputPartSchema,
+  messageIdSchema,
+  promptIdSchema,
+  sessionIdSchema,
+  toolIdSchema,
+  turnIdSchema,
+} from './schema-piece.ts';
+import type { Message, OpenPrompt, Part, QueuedMessage, RunningTurn, TurnNode, View } from './view.ts';
+
+const time = z.iso.datetime();
+const seq = z.int().min(0);
+const promptKind = z.enum(['approval', 'question']);
+
+const partSchema: z.ZodType<Part> = z
+  .union([
+    z.object({ type: z.literal('text'), text: z.string() }),
+    z.object({ type: z.literal('thinking'), text: z.string() }),
+    z.object({
+      type: z.literal('tool'),
+      toolId: toolIdSchema,
+      callId: z.string().exactOptional(),
+      name: z.string(),
+      input: z.unknown(),
+      state: z.enum(['requested', 'running', 'done', 'failed', 'cancelled', 'uncertain']),
+      output: z.string(),
+      blob: blobHashSchema.exactOptional(),
+      outputBytes: z.int().exactOptional(),
+      durationMs: z.number().exactOptional(),
+    }),
+    z.object({
+      type: z.literal('prompt'),
+      promptId: promptIdSchema,
+      kind: promptKind,
+      title: z.string(),
+      detail: z.string(),
+      choices: z.array(z.string()),
+      toolId: toolIdSchema.exactOptional(),
+      outcome: z.enum(['answered', 'expired', 'cancelled']).nullable(),
+      answer: z.string().exactOptional(),
+      by: z.string().exactOptional(),
+    }),
+    z.object({ type: z.literal('steer'), messageId: messageIdSchema, author: z.string(), text: z.string() }),
+    z.object({ type: z.literal('context-trim'), turns: z.int() }),
+    inputPartSchema,
+  ])
+  .meta({ id: 'Part' });
+
+export const messageSchema: z.ZodType<Message> = z
+  .object({
+    id: messageIdSchema,
+    role: z.enum(['user', 'assistant']),
+    text: z.string(),
+    parts: z.array(partSchema),
+    turnId: turnIdSchema,
+    state: z.enum(['sent', 'streaming', 'parked', 'completed', 'cancelled', 'failed', 'interrupted', 'limit']),
+    revision: seq,
+    at: time,
+    author: z.string().exactOptional(),
+    clientId: clientIdSchema.exactOptional(),
+    reason: z.string().exactOptional(),
+    fault: faultKindSchema.exactOptional(),
+    usage: usageSchema.exactOptional(),
+  })
+  .meta({ id: 'Message' });
+
+const queuedSchema: z.ZodType<QueuedMessage> = z
+  .object({
+    messageId: messageIdSchema,
+    clientId: clientIdSchema,
+    author: z.string(),
+    text: z.string(),
+    parts: z.array(inputPartSchema),
+    at: time,
+    seq,
+    merge: z.boolean(),
+    urgent: z.boolean(),
+    after: turnIdSchema.nullable().exactOptional(),
+    again: turnIdSchema.exactOptional(),
+    missedTurn: turnIdSchema.exactOptional(),
+  })
+  .meta({ id: 'QueuedMessage' });
+
+const openPromptSchema: z.ZodType<OpenPrompt> = z
+  .object({
+    promptId: promptIdSchema,
+    turnId: turnIdSchema,
+    kind: promptKind,
+    title: z.string(),
+    detail: z.string(),
+    choices: z.array(z.string()),
+    deadlineAt: time.nullable(),
+    toolId: toolIdSchema.exactOptional(),
+  })
+  .meta({ id: 'OpenPrompt' });
+
+const runningTurnSchema: z.ZodType<
+  Pick<RunningTurn, 'turnId' | 'messageId' | 'state' | 'agent' | 'startSeq' | 'startedAt'>
+> = z
+  .looseObject({
+    turnId: turnIdSchema,
+    messageId: messageIdSchema,
+    state: z.enum(['running', 'parked']),
+    agent: z.string(),
+    startSeq: seq,
+    startedAt: time,
+  })
+  .meta({ id: 'RunningTurn' });
+
+export const turnNodeSchema: z.ZodType<Omit<TurnNode, 'lastEvent'> & { readonly lastEvent: string }> = z
+  .object({
+    turnId: turnIdSchema,
+    parent: turnIdSchema.nullable(),
+    messageIds: z.array(messageIdSchema),
+    messageId: messageIdSchema,
+    agent: z.string(),
+    startSeq: seq,
+    startedAt: time,
+    outcome: turnOutcomeSchema.nullable(),
+    endedAt: time.exactOptional(),
+    revision: seq,
+    lastSeq: seq,
+    lastEvent: z.string(),
+  })
+  .meta({ id: 'Turn' });
+
+export const viewSchema: z.ZodType<Pick<View, 'messages' | 'queue' | 'prompts' | 'title'>> = z
+  .looseObject({
+    foldVersion: z.int(),
+    seq,
+    owner: z.string().nullable(),
+    createdAt: time.nullable(),
+    updatedAt: time.nullable(),
+    title: z.string().nullable(),
+    titleStatus: titleStatusSchema.nullable(),
+    agent: z.string().nullable(),
+    model: z.string().nullable(),
+    pinned: z.boolean(),
+    archived: z.boolean(),
+    readSeq: seq,
+    messages: z.array(messageSchema),
+    offPath: z.array(messageSchema),
+    turns: z.array(turnNodeSchema),
+    leaf: turnIdSchema.nullable(),
+    earlierTurns: z.int(),
+    queue: z.array(queuedSchema),
+    prompts: z.array(openPromptSchema),
+    turn: runningTurnSchema.nullable(),
+    closing: turnIdSchema.nullable(),
+    grants: z.array(z.string()),
+    usage: z.object({ inputTokens: z.number(), outputTokens: z.number() }),
+  })
+  .meta({ id: 'View' });
+
+export const sessionSummarySchema: z.ZodType = z
+  .object({
+    sessionId: sessionIdSchema,
+    owner: z.string(),
+    title: z.string().nullable(),
+    agent: z.string().nullable(),
+    model: z.string().nullable(),
+    state: z.enum(['idle', 'running', 'waiting', 'queued']),
+    prompts: z.int(),
+    queued: z.int(),
+    pinned: z.boolean(),
+    archived: z.boolean(),
+    seq,
+    readSeq: seq,
+    unread: z.boolean(),
+    lastOutcome: turnOutcomeSchema.nullable(),
+    preview: z.string(),
+    createdAt: time,
+    updatedAt: time,
+  })
+  .meta({ id: 'SessionSummary' });
+
+export const snapshotSchema: z.ZodType = z
+  .object({ session: sessionSummarySchema, view: viewSchema, seq, cursor: cursorSchema })
+  .meta({ id: 'Snapshot' });
+
+export const problemSchema: z.ZodType<Problem> = z
+  .object({
+    type: z.string(),
+    title: z.string(),
+    status: z.int(),
+    detail: z.string(),
+    fault: faultKindSchema,
+    retryAfterMs: z.int().exactOptional(),
+    facts: z.record(z.string(), z.unknown()).exactOptional(),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457 problem details' });
