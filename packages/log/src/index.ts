@@ -1,1 +1,3 @@
 export * from './port.ts';
+export { systemClock } from './clock.ts';
+export type { Clock } from './clock.ts';

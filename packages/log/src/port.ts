@@ -29,6 +29,9 @@
  *  L12 A store that cannot write (full disk, lost connection) answers `unavailable` and has changed nothing; it works again by
  *      itself when the cause is gone.
  *  L13 A fork shares its parent's records up to an offset and has its own seqs from there on; deleting the parent leaves it whole.
+ *
+ * A call whose answer has no `unavailable` rejects with a `FaultError` where the store cannot be reached; any other
+ * rejection is a bug. Bytes are given away: neither the caller who appends them nor a reader ever writes to them again.
  */
 import type { Fault } from '@holdfast/protocol';
 
@@ -48,11 +51,15 @@ export interface StreamOptions {
   readonly contentType: string;
   /** Consumers that exist, unacknowledged, from the first record on: work nobody has taken yet is pending (L9). */
   readonly consumers?: readonly string[];
-  /** The stream is deleted this long after its last access (`ttlMs`) or at this time (`expiresAt`, ms since the epoch). */
+  /**
+   * The stream is deleted this long after its last access (`ttlMs`: an append or a read, not a `stat`) or at this time
+   * (`expiresAt`, ms since the epoch). From then on it answers `deleted`; its bytes go at the next `expire`.
+   */
   readonly ttlMs?: number;
   readonly expiresAt?: number;
+  /** Keys, producers, consumers and rows are not shared. What the parent has truncated is truncated in the fork. */
   readonly fork?: { readonly from: StreamName; readonly upTo: number };
-  /** The first append, in the transaction that creates the stream. */
+  /** The first append, in the transaction that creates the stream; refused, it leaves an empty stream, and says so. */
   readonly first?: Append;
 }
 
@@ -80,7 +87,7 @@ export interface RowPut {
   /** Found by `search`. */
   readonly text?: string;
 }
-/** A row that `remove`s leaves a tombstone in `changes`, where `tombstone` says so. */
+/** A row that is removed leaves a tombstone in `changes` where `tombstone` says so; where there is no row, nothing happens. */
 export interface RowRemove {
   readonly table: string;
   readonly key: string;
@@ -95,20 +102,25 @@ export interface Row {
   readonly key: string;
   readonly order: number;
   readonly group: string | undefined;
-  /** Undefined: a tombstone (seen by `changes` alone). */
+  /** Undefined: a tombstone (seen by `changes` alone). It keeps the group and the order that the row had. */
   readonly value: Uint8Array | undefined;
-  /** Grows with every commit of rows; `changes` reads in this order. */
+  /**
+   * Each change of a row has its own, larger than all before it, and they become visible in this order: who has read
+   * `changes` up to a rev never finds a smaller one later.
+   */
   readonly rev: number;
 }
 
+/** What is refused, and which refusal comes first, is decided in `admission.ts` for all stores. */
 export interface Append {
   readonly records: readonly Uint8Array[];
   /** Idempotency: `id` unique in the stream for its life, `hash` of the content. */
   readonly key?: { readonly id: string; readonly hash: string };
+  /** The epoch of a consumer that was never acquired is 0. */
   readonly fence?: { readonly consumer: string; readonly epoch: number };
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq: number };
   readonly rows?: readonly RowChange[];
-  /** No record can follow. */
+  /** No record can follow. (Rows without records still can.) */
   readonly close?: boolean;
 }
 
@@ -120,7 +132,8 @@ export type Refused =
 export type AppendVerdict =
   /** `first..last` are the seqs of the records; `last = first - 1` where there were none. */
   | { readonly kind: 'appended'; readonly first: number; readonly last: number; readonly at: number }
-  | { readonly kind: 'duplicate'; readonly first: number; readonly last: number }
+  /** `producerSeq`: the highest seq accepted from the producer; `first..last` are then those of that append. */
+  | { readonly kind: 'duplicate'; readonly first: number; readonly last: number; readonly producerSeq?: number }
   | { readonly kind: 'key-conflict'; readonly first: number }
   | { readonly kind: 'fenced'; readonly epoch: number }
   | { readonly kind: 'producer-gap'; readonly expectedSeq: number }
@@ -145,9 +158,11 @@ export type ReadVerdict =
 
 export interface ReadRange {
   readonly after: number;
-  /** The last seq wanted. Default: the head. */
+  /** The last seq wanted. Default: the head. Not above `after`: an empty page. */
   readonly upTo?: number;
+  /** At most 10,000, which is the default. */
   readonly limit?: number;
+  /** Default 1 MiB. One record may be larger. */
   readonly bytesMax?: number;
 }
 
@@ -164,6 +179,7 @@ export type ReleaseVerdict =
   | { readonly kind: 'lost' }
   | Refused;
 
+/** A release goes by the epoch alone, not by the lease; it is done once, and then the consumer has no holder. */
 export interface Release {
   readonly epoch: number;
   /** The last seq the holder has dealt with. */
@@ -186,7 +202,11 @@ export interface Holders {
 }
 
 export interface Consumers {
-  /** Takes the consumer for `holder` unless another holder's lease lives. Raises the epoch (L3), also for its present holder. */
+  /**
+   * Takes the consumer for `holder` unless another holder's lease lives. Raises the epoch (L3), also for its present holder.
+   * A consumer that is not there begins at the first record. A `wakeAt` stands until a release replaces it: a holder that
+   * dies does not lose it.
+   */
   acquire(stream: StreamName, consumer: string, holder: string): Promise<AcquireVerdict>;
   release(stream: StreamName, consumer: string, release: Release): Promise<ReleaseVerdict>;
   /** Streams whose consumer is pending and held by no live holder, `after` this name, in order of name. */
@@ -194,7 +214,7 @@ export interface Consumers {
     consumer: string,
     options: { readonly limit: number; readonly after?: StreamName },
   ): Promise<readonly StreamName[]>;
-  /** Milliseconds until the next `wakeAt` of any free consumer, or undefined. */
+  /** Milliseconds until the next `wakeAt` of any consumer without a live holder (0: it has passed), or undefined. */
   nextWakeMs(consumer: string): Promise<number | undefined>;
 }
 
@@ -278,6 +298,8 @@ export interface Log {
   pack(stream: StreamName, upTo: number): Promise<number>;
   /** Drops records up to `upTo` for good (retention). */
   truncate(stream: StreamName, upTo: number): Promise<void>;
+  /** Deletes the streams whose time has come. No store has a timer of its own: call it now and then. @returns how many */
+  expire(): Promise<number>;
   /** The store's clock, in milliseconds since the epoch. */
   now(): Promise<number>;
   /** Resolves when every accepted append is answered and nothing is left open. */
