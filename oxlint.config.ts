@@ -35,7 +35,9 @@ const packages = [
 ] as const;
 
 /** The sub-paths of the protocol that are free of zod, which alone is twice the client's budget. */
-const light = ['cursor', 'entry', 'fault', 'fold', 'ids', 'judge', 'sse', 'sse-decode', 'view'].map((name) => `@holdfast/protocol/${name}`);
+const light = ['cursor', 'entry', 'fault', 'fold', 'ids', 'judge', 'sse', 'sse-decode', 'view'].map(
+  (name) => `@holdfast/protocol/${name}`,
+);
 
 const floors: Readonly<Record<string, Floor>> = {
   'packages/protocol': { may: [], anywhere: true },
@@ -121,6 +123,11 @@ const config: ReturnType<typeof defineConfig> = defineConfig({
 
     // Suspicions that are habits here. A closure beside its only use reads better than one hoisted away from it.
     'unicorn/consistent-function-scoping': 'off',
+    // `void` marks a promise that is meant to float, and a call that happens to return nothing yet.
+    'typescript/no-meaningless-void-operator': 'off',
+    // Both misread code that waits: a loop whose condition another task turns, a `then` for its effect.
+    'no-unmodified-loop-condition': 'off',
+    'promise/always-return': 'off',
     // A side-effect import is what a stylesheet is.
     'import/no-unassigned-import': 'off',
     // The JSX transform imports React by itself.
@@ -148,6 +155,7 @@ const config: ReturnType<typeof defineConfig> = defineConfig({
         'no-restricted-imports': 'off',
         'no-restricted-globals': 'off',
         'no-restricted-properties': 'off',
+        'typescript/unbound-method': 'off',
       },
     },
     // These run on the Node that is there before ours is, from 18 on, which has no toSorted.

@@ -19,6 +19,7 @@ const reportFile = path.join(reportDir, 'report.json');
 
 const reporters = ['--reporter=default', '--reporter=json', `--outputFile.json=${reportFile}`];
 const steps = [
+  { name: 'lock file', command: 'node', args: ['tools/lock.mjs'] },
   { name: 'types', command: 'tsc', args: ['-b'] },
   { name: 'lint', command: 'oxlint', args: [] },
   { name: 'format', command: 'oxfmt', args: ['--check', '.'] },
