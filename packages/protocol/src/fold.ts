@@ -11,7 +11,7 @@ import { isCommand, type Command, type Entry, type EntryOf, type RunEvent } from
 import type { MessageId, PromptId, ToolId, TurnId } from './ids.ts';
 import { interruptIndex, judge, type Applied } from './judge.ts';
 import {
-  pathOf,
+  divideByPath,
   WINDOW_TURNS,
   type Message,
   type Part,
@@ -25,7 +25,7 @@ import {
 /** Folds one entry. The caller hands each seq once, in order. */
 export function fold(view: View, entry: Entry): View {
   const next = isCommand(entry) ? foldCommand(view, entry) : foldRunEvent(view, entry);
-  return { ...next, seq: entry.seq };
+  return { ...next, seq: entry.seq, updatedAt: entry.at };
 }
 
 export const foldAll = (view: View, entries: Iterable<Entry>): View => {
@@ -43,7 +43,14 @@ function foldCommand(view: View, entry: Stamped<Command>): View {
   if (verdict.kind === 'void') return view;
   switch (entry.type) {
     case 'session-open':
-      return { ...view, title: entry.title ?? null, agent: entry.agent ?? null, model: entry.model ?? null };
+      return {
+        ...view,
+        owner: entry.author,
+        createdAt: entry.at,
+        title: entry.title ?? null,
+        agent: entry.agent ?? null,
+        model: entry.model ?? null,
+      };
     case 'session-set':
       return foldSet(view, entry);
     case 'message':
@@ -153,7 +160,11 @@ function foldAnswer(view: View, { promptId, answer, author }: EntryOf<'prompt-an
 function foldRunEvent(view: View, entry: Stamped<RunEvent>): View {
   if (entry.type === 'turn-start') return foldTurnStart(view, entry);
   if (entry.type === 'title') return onNode({ ...view, title: entry.title, titleStatus: 'done' }, entry);
-  if (entry.type === 'title-status') return onNode({ ...view, titleStatus: entry.status }, entry);
+  if (entry.type === 'title-status') {
+    // A turn that had no title to find leaves the one that is there.
+    const titleStatus = entry.status === 'skipped' && view.title !== null ? view.titleStatus : entry.status;
+    return onNode({ ...view, titleStatus }, entry);
+  }
   if (entry.type === 'stream-end')
     return onNode(view.closing === entry.turnId ? { ...view, closing: null } : view, entry);
   if (entry.type === 'usage') return foldUsage(view, entry);
@@ -222,6 +233,7 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     openTools: [],
     answers: [],
     results: [],
+    spent: null,
     promptCount: 0,
     toolCount: 0,
   };
@@ -333,9 +345,10 @@ function foldPromptOpen(view: View, open: EntryOf<'prompt-open'>): View {
 }
 
 function foldPromptClose(view: View, close: EntryOf<'prompt-close'>): View {
-  const { promptId, outcome, answer, by } = close;
-  // An expiry that lost against an answer closes nothing: the answer is in the log before it.
-  if (outcome === 'expired' && !view.prompts.some((prompt) => prompt.promptId === promptId)) return view;
+  const { promptId } = close;
+  // An answer that was in the log before the close wins over an expiry or a cancellation (R30).
+  const given = view.turn?.answers.find((other) => other.promptId === promptId);
+  const { outcome, answer, by } = given === undefined ? close : { ...given, outcome: 'answered' as const };
   const prompts = view.prompts.filter((prompt) => prompt.promptId !== promptId);
   const closed = onTurn({ ...view, prompts }, (turn) => ({
     ...turn,
@@ -437,12 +450,7 @@ function tipOf(turns: readonly TurnNode[], from: TurnId): TurnId {
 }
 
 /** Divides the window's messages anew into the active path and the rest. */
-function onPath(view: View): View {
-  const byId = new Map([...view.messages, ...view.offPath].map((message) => [message.id, message]));
-  const ids = new Set(pathOf(view.turns, view.leaf).flatMap((node) => [...node.messageIds, node.messageId]));
-  const messages = [...ids].map((id) => byId.get(id)).filter((message) => message !== undefined);
-  return { ...view, messages, offPath: [...byId.values()].filter((message) => !ids.has(message.id)) };
-}
+const onPath = (view: View): View => divideByPath(view, [...view.messages, ...view.offPath]);
 
 function trimWindow(view: View): View {
   const [oldest, ...turns] = view.turns;

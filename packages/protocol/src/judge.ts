@@ -41,15 +41,15 @@ export function judge(view: View, command: Command): Verdict {
     case 'session-set':
       return { kind: 'done' };
     case 'message':
-      return judgeMessage(view, command.messageId, command.whenBusy);
+      return command.after === undefined || command.after === null || isKnown(view, command.after)
+        ? judgeMessage(view, command.messageId, command.whenBusy)
+        : no('turn-unknown');
     case 'steer':
       return view.turn?.turnId === command.turnId && view.turn.stopping === null
         ? { kind: 'accepted', applied: 'steer', position: 0 }
         : judgeMessage(view, command.messageId, 'queue');
     case 'regenerate':
-      return view.turns.some((turn) => turn.turnId === command.turnId)
-        ? judgeMessage(view, command.messageId, 'queue')
-        : no('turn-unknown');
+      return isKnown(view, command.turnId) ? judgeMessage(view, command.messageId, 'queue') : no('turn-unknown');
     case 'message-edit':
       return isQueued(view, command.messageId)
         ? { kind: 'edited', messageId: command.messageId }
@@ -69,7 +69,7 @@ export function judge(view: View, command: Command): Verdict {
     case 'tool-result':
       return view.turn?.openTools.includes(command.toolId) === true ? { kind: 'done' } : no('tool-not-open');
     case 'branch-switch':
-      return view.turns.some((turn) => turn.turnId === command.turnId) ? { kind: 'done' } : no('turn-unknown');
+      return isKnown(view, command.turnId) ? { kind: 'done' } : no('turn-unknown');
   }
 }
 
@@ -97,6 +97,7 @@ function judgeStop(view: View, turnId: TurnId, queue: 'keep' | 'clear'): Verdict
   return repeats ? no('already-stopping') : { kind: 'stopping', turnId };
 }
 
+const isKnown = (view: View, id: TurnId): boolean => view.turns.some((turn) => turn.turnId === id);
 const isQueued = (view: View, id: MessageId): boolean => view.queue.some((item) => item.messageId === id);
 const isSteering = (view: View, id: MessageId): boolean =>
   view.turn?.steers.some((item) => item.messageId === id) === true;

@@ -132,6 +132,8 @@ export interface RunningTurn {
   readonly answers: readonly { readonly promptId: PromptId; readonly answer: Answer; readonly by: Subject }[];
   /** Results of tools that the caller ran, until the agent takes them. */
   readonly results: readonly { readonly toolId: ToolId; readonly ok: boolean; readonly output: string }[];
+  /** What it had used when it was last parked. */
+  readonly spent: Usage | null;
   /** How many prompts and tool calls it has had: names the next one. */
   readonly promptCount: number;
   readonly toolCount: number;
@@ -157,6 +159,10 @@ export interface TurnNode {
 export interface View {
   readonly foldVersion: number;
   readonly seq: number;
+  /** Who opened the session. */
+  readonly owner: Subject | null;
+  readonly createdAt: string | null;
+  readonly updatedAt: string | null;
   readonly title: string | null;
   readonly titleStatus: TitleStatus | null;
   readonly agent: string | null;
@@ -185,6 +191,9 @@ export interface View {
 export const EMPTY_VIEW: View = {
   foldVersion: FOLD_VERSION,
   seq: 0,
+  owner: null,
+  createdAt: null,
+  updatedAt: null,
   title: null,
   titleStatus: null,
   agent: null,
@@ -222,4 +231,12 @@ export function pathOf(turns: readonly TurnNode[], leaf: TurnId | null): readonl
     id = node.parent;
   }
   return path.toReversed();
+}
+
+/** The view with these as the messages of its window: those on the active branch, in its order, and the others. */
+export function divideByPath(view: View, all: readonly Message[]): View {
+  const byId = new Map(all.map((message) => [message.id, message]));
+  const ids = new Set(pathOf(view.turns, view.leaf).flatMap((node) => [...node.messageIds, node.messageId]));
+  const messages = [...ids].map((id) => byId.get(id)).filter((message) => message !== undefined);
+  return { ...view, messages, offPath: [...byId.values()].filter((message) => !ids.has(message.id)) };
 }

@@ -1,3 +1,4 @@
 export * from './agent.ts';
 export * from './clock.ts';
+export { openSessionService, type SessionServiceOptions } from './open.ts';
 export * from './service.ts';

@@ -80,7 +80,6 @@ export interface SessionService {
   readonly agents: ReadonlyMap<string, Agent>;
   create(
     open: Extract<Command, { type: 'session-open' }>,
-    owner: Subject,
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>>;
   /** Appends a command; see rule 2. */
   submit(sessionId: SessionId, command: Command): Promise<Receipt>;

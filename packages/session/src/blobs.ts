@@ -1,0 +1,125 @@
+/**
+ * Blobs: attachments and large tool output, content-addressed, never inside entries. A blob is a closed byte stream of the
+ * log, named by the SHA-256 of its bytes, so every store and every backup holds it.
+ *
+ * 1. It is written in one append, so it is whole or not there; writing the same bytes again finds it there.
+ * 2. `BLOB_BYTES_MAX` bounds one blob and so what writing one holds in memory.
+ */
+import { createHash } from 'node:crypto';
+import { fault, type Fault } from '@holdfast/protocol';
+import type { Log, StreamName } from '@holdfast/log';
+import type { BlobSink } from './agent.ts';
+import type { Result } from './service.ts';
+
+export const BLOB_BYTES_MAX: number = 32 * 1024 * 1024;
+const CHUNK_BYTES = 256 * 1024;
+
+const blobStream = (hash: string): StreamName => `blob/${hash}`;
+
+export class Blobs {
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  async put(
+    mediaType: string,
+    chunks: AsyncIterable<Uint8Array>,
+  ): Promise<Result<{ readonly hash: string; readonly bytes: number }>> {
+    const kept: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const chunk of chunks) {
+      bytes += chunk.byteLength;
+      if (bytes > BLOB_BYTES_MAX) {
+        return {
+          kind: 'fault',
+          fault: fault('body-too-large', `A blob holds at most ${BLOB_BYTES_MAX} bytes.`, {
+            facts: { bytesMax: BLOB_BYTES_MAX },
+          }),
+        };
+      }
+      kept.push(chunk);
+    }
+    return this.#write(mediaType, Buffer.concat(kept));
+  }
+
+  async #write(
+    mediaType: string,
+    bytes: Uint8Array,
+  ): Promise<Result<{ readonly hash: string; readonly bytes: number }>> {
+    const hash = createHash('sha256').update(bytes).digest('hex');
+    const records: Uint8Array[] = [];
+    for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) records.push(bytes.subarray(at, at + CHUNK_BYTES));
+    const created = await this.#log.create(blobStream(hash), {
+      contentType: mediaType,
+      first: { records, close: true },
+    });
+    if (created.kind === 'created' || created.kind === 'exists') return { kind: 'ok', hash, bytes: bytes.byteLength };
+    const refusal: Fault =
+      created.kind === 'unavailable' ? created.fault : fault('storage-unavailable', 'The blob could not be stored.');
+    return { kind: 'fault', fault: refusal };
+  }
+
+  async get(
+    hash: string,
+  ): Promise<
+    Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
+  > {
+    const found = /^[0-9a-f]{64}$/.test(hash) ? await this.#log.stat(blobStream(hash)) : undefined;
+    if (found?.kind !== 'state')
+      return { kind: 'fault', fault: fault('blob-not-found', `There is no blob ${hash.slice(0, 80)}.`) };
+    const { contentType, head } = found.state;
+    const last = head === 0 ? 0 : await this.#lastBytes(hash, head);
+    return {
+      kind: 'ok',
+      mediaType: contentType,
+      bytes: Math.max(0, head - 1) * CHUNK_BYTES + last,
+      chunks: this.#chunks(hash),
+    };
+  }
+
+  /** A blob's bytes at once; for small ones. */
+  async bytes(hash: string): Promise<Uint8Array | undefined> {
+    const found = await this.get(hash);
+    if (found.kind !== 'ok') return undefined;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of found.chunks) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+
+  async erase(hash: string): Promise<void> {
+    await this.#log.delete(blobStream(hash));
+  }
+
+  sink(mediaType: string): BlobSink {
+    const kept: Uint8Array[] = [];
+    let bytes = 0;
+    return {
+      write: async (chunk) => {
+        // Beyond the bound the rest is left out: a tool that prints without end must not fill the memory.
+        if (bytes + chunk.byteLength > BLOB_BYTES_MAX) return;
+        bytes += chunk.byteLength;
+        kept.push(chunk.slice());
+      },
+      close: async () => {
+        const put = await this.#write(mediaType, Buffer.concat(kept));
+        return put.kind === 'ok' ? put.hash : '';
+      },
+    };
+  }
+
+  async #lastBytes(hash: string, head: number): Promise<number> {
+    const page = await this.#log.read(blobStream(hash), { after: head - 1, limit: 1 });
+    return page.kind === 'page' ? (page.records[0]?.bytes.byteLength ?? 0) : 0;
+  }
+
+  async *#chunks(hash: string): AsyncGenerator<Uint8Array> {
+    for (let after = 0; ;) {
+      const page = await this.#log.read(blobStream(hash), { after, bytesMax: CHUNK_BYTES * 4 });
+      if (page.kind !== 'page' || page.records.length === 0) return;
+      for (const record of page.records) yield record.bytes;
+      after += page.records.length;
+    }
+  }
+}

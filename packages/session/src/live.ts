@@ -1,0 +1,150 @@
+/**
+ * A session's view, kept at the head of its log while somebody needs it: the owner, a command in hand, a snapshot.
+ *
+ * 1. It is made of rows and the entries after them, then follows the log; it never falls behind without noticing.
+ * 2. All users of a session in this process share one, and it is gone with the last of them: an idle session costs nothing.
+ * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
+ */
+import { fold, isCommand, judge, type Command, type SessionId, type Verdict, type View } from '@holdfast/protocol';
+import type { Delivery, Log, LogRecord, Refused, Subscription } from '@holdfast/log';
+import { loadCheckpoint, streamOf } from './rows.ts';
+import { decodeEntry } from './service.ts';
+
+const VERDICTS_MAX = 1_024;
+
+/** Why a live session has ended: its last user left, or its stream did. */
+export type LiveEnd = 'deleted' | 'missing' | 'released';
+
+export class LiveSession {
+  readonly sessionId: SessionId;
+  view: View;
+  /** The tag of the record at `view.seq`. */
+  tag: number;
+  ended: LiveEnd | undefined;
+  readonly #subscription: Subscription;
+  readonly #verdicts = new Map<number, { readonly command: Command; readonly verdict: Verdict }>();
+  readonly #waiters = new Set<{ readonly seq: number; readonly resolve: () => void }>();
+  readonly #onCommand = new Set<() => void>();
+
+  constructor(sessionId: SessionId, start: { readonly view: View; readonly tag: number }, subscription: Subscription) {
+    this.sessionId = sessionId;
+    this.view = start.view;
+    this.tag = start.tag;
+    this.#subscription = subscription;
+    void this.#follow();
+  }
+
+  /** Takes in what this process can already see; after an append resolved, that includes it (log law L7). */
+  catchUp(): void {
+    for (;;) {
+      const delivery = this.ended === undefined ? this.#subscription.poll() : undefined;
+      if (delivery === undefined) return;
+      this.#take(delivery);
+    }
+  }
+
+  /** Resolves when the view holds `seq`, or the session has ended. */
+  async reached(seq: number): Promise<void> {
+    this.catchUp();
+    if (this.view.seq >= seq || this.ended !== undefined) return;
+    await new Promise<void>((resolve) => this.#waiters.add({ seq, resolve }));
+  }
+
+  /** The verdict on a command that was folded here lately. */
+  verdictAt(seq: number): { readonly command: Command; readonly verdict: Verdict } | undefined {
+    return this.#verdicts.get(seq);
+  }
+
+  /** Calls back when a command, or the session's end, has come in. @returns stop */
+  onCommand(run: () => void): () => void {
+    this.#onCommand.add(run);
+    return () => this.#onCommand.delete(run);
+  }
+
+  close(why: LiveEnd): void {
+    if (this.ended !== undefined) return;
+    this.ended = why;
+    this.#subscription.cancel();
+    for (const { resolve } of this.#waiters) resolve();
+    this.#waiters.clear();
+    for (const run of this.#onCommand) run();
+  }
+
+  async #follow(): Promise<void> {
+    while (this.ended === undefined) {
+      this.#take(await this.#subscription.next());
+    }
+  }
+
+  #take(delivery: Delivery): void {
+    if (delivery.kind === 'records') for (const record of delivery.records) this.#fold(record);
+    else if (delivery.kind !== 'cancelled') this.close(delivery.kind === 'deleted' ? 'deleted' : 'missing');
+  }
+
+  #fold(record: LogRecord): void {
+    if (record.seq <= this.view.seq) return;
+    const entry = decodeEntry(record);
+    const command = isCommand(entry);
+    if (command) this.#note(entry.seq, { command: entry, verdict: judge(this.view, entry) });
+    this.view = fold(this.view, entry);
+    this.tag = record.tag;
+    for (const waiter of this.#waiters) {
+      if (waiter.seq > this.view.seq) continue;
+      this.#waiters.delete(waiter);
+      waiter.resolve();
+    }
+    if (command) for (const run of this.#onCommand) run();
+  }
+
+  #note(seq: number, result: { readonly command: Command; readonly verdict: Verdict }): void {
+    this.#verdicts.set(seq, result);
+    if (this.#verdicts.size <= VERDICTS_MAX) return;
+    const [oldest] = this.#verdicts.keys();
+    if (oldest !== undefined) this.#verdicts.delete(oldest);
+  }
+}
+
+export type NotLive = Refused;
+type Opened = { readonly kind: 'live'; readonly live: LiveSession } | NotLive;
+
+/** The live sessions of this process (rule 2). */
+export class LiveSessions {
+  readonly #log: Log;
+  readonly #lives = new Map<SessionId, { readonly opening: Promise<Opened>; users: number }>();
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  get size(): number {
+    return this.#lives.size;
+  }
+
+  /** Runs `use` with the session's view at (at least) the head of this moment. */
+  async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
+    const shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
+    this.#lives.set(sessionId, shared);
+    shared.users += 1;
+    try {
+      const opened = await shared.opening;
+      if (opened.kind !== 'live') return opened;
+      return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
+    } finally {
+      shared.users -= 1;
+      if (shared.users === 0) {
+        this.#lives.delete(sessionId);
+        void shared.opening.then((opened) => opened.kind === 'live' && opened.live.close('released'));
+      }
+    }
+  }
+
+  async #load(sessionId: SessionId): Promise<Opened> {
+    const stream = streamOf(sessionId);
+    const found = await this.#log.stat(stream);
+    if (found.kind !== 'state') return found;
+    const start = await loadCheckpoint(this.#log, sessionId);
+    const live = new LiveSession(sessionId, start, this.#log.subscribe(stream, start.view.seq));
+    await live.reached(found.state.head);
+    return live.ended === 'deleted' ? { kind: 'deleted' } : { kind: 'live', live };
+  }
+}

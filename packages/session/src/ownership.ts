@@ -1,0 +1,255 @@
+/**
+ * Which sessions this process owns: the lease of its holder, the tenures, the slots for turns, and the sweep.
+ *
+ * 1. One door (R4): whatever may mean work — a command, a restart, a timer, a sweep — calls `wake`, and `wake` acquires. Claim
+ *    and check are the store's one step (R1).
+ * 2. At most one tenure a session in this process; a wake that comes during one is seen by it through the log.
+ * 3. The lease is the process's, under an id that is new at every start and after every loss (L10). When it may have ended by
+ *    this process's own monotonic clock, every tenure is cut before anybody else can take over (D2).
+ * 4. The sweep finds pending sessions that nobody told this process about: it is what heals, without traffic (R11).
+ * 5. A turn needs a slot. Slots are given first come, first served by session, and a session that had a turn goes to the end.
+ */
+import type { SessionId } from '@holdfast/protocol';
+import type { Log } from '@holdfast/log';
+import type { Clock, Timer } from './clock.ts';
+import type { LiveSessions } from './live.ts';
+import { Tenure, type OwnerPorts, type TenureEnd } from './owner.ts';
+import { loadRowState, sessionIdOf, streamOf } from './rows.ts';
+
+export interface OwnershipOptions {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly lives: LiveSessions;
+  readonly ports: Omit<OwnerPorts, 'drain' | 'takeSlot' | 'freeSlot'>;
+  readonly newHolderId: () => string;
+  readonly leaseMs: number;
+  readonly sweepMs: number;
+  /** Turns that run at once. */
+  readonly turnsMax: number;
+  readonly onError: (error: unknown) => void;
+}
+
+/** Aborted this long before the lease can end by the store's clock. */
+const LEASE_MARGIN = 0.25;
+const SWEEP_PAGE = 256;
+/** A release after fewer new entries than this packs nothing. */
+const PACK_ENTRIES_MIN = 256;
+
+interface TenureSlot {
+  tenure: Tenure | undefined;
+  /** Woken while it was held: looked at once more after it ends. */
+  again: boolean;
+  ended: Promise<void>;
+}
+
+type Holder =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'held'; readonly id: string; readonly guard: Timer }
+  | { readonly kind: 'closed' };
+
+export class Ownership {
+  readonly #options: OwnershipOptions;
+  readonly #ports: OwnerPorts;
+  readonly #tenures = new Map<SessionId, TenureSlot>();
+  readonly #queue = new Set<SessionId>();
+  readonly #granted = new Set<SessionId>();
+  readonly #timers = new Set<Timer>();
+  #holder: Holder = { kind: 'none' };
+  #drain: 'no' | 'finishing' | 'now' = 'no';
+  #slots: number;
+
+  constructor(options: OwnershipOptions) {
+    this.#options = options;
+    this.#slots = options.turnsMax;
+    this.#ports = {
+      ...options.ports,
+      drain: () => this.#drain,
+      takeSlot: (sessionId, hadTurn) => this.#takeSlot(sessionId, hadTurn),
+      freeSlot: () => this.#freeSlot(),
+    };
+  }
+
+  get running(): number {
+    return this.#options.turnsMax - this.#slots;
+  }
+
+  get waiting(): number {
+    return this.#queue.size;
+  }
+
+  /** Begins the lease, recovers what an earlier process left, and starts the sweep. Admission opens after it resolves (R4). */
+  async start(): Promise<void> {
+    await this.#renew();
+    await this.#sweep();
+    this.#every(this.#options.leaseMs / 4, () => this.#renew());
+    this.#every(this.#options.sweepMs, () => this.#sweep());
+  }
+
+  /** There may be work for this session. */
+  wake(sessionId: SessionId): void {
+    if (this.#holder.kind === 'closed') return;
+    const held = this.#tenures.get(sessionId);
+    if (held !== undefined) {
+      held.again = true;
+      held.tenure?.wake();
+      return;
+    }
+    const slot: TenureSlot = { tenure: undefined, again: false, ended: Promise.resolve() };
+    this.#tenures.set(sessionId, slot);
+    slot.ended = this.#hold(sessionId, slot)
+      .catch((error: unknown) => this.#tryLater(sessionId, error))
+      .then(() => this.#tenureEnded(sessionId, slot));
+  }
+
+  /** No new turns; the running ones may finish within the budget, then they are ended `interrupted`. */
+  async drain(budgetMs: number): Promise<void> {
+    this.#drain = 'finishing';
+    const hurry = this.#options.clock.after(budgetMs, () => this.#setDrain('now'));
+    this.#setDrain('finishing');
+    while (this.#tenures.size > 0) {
+      await Promise.all([...this.#tenures.values()].map((held) => held.ended));
+    }
+    hurry.cancel();
+  }
+
+  /** Lets everything go at once; what was under way is pending for the next owner. */
+  async close(): Promise<void> {
+    const holder = this.#holder;
+    this.#holder = { kind: 'closed' };
+    if (holder.kind === 'held') holder.guard.cancel();
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+    this.#cutAll();
+    await Promise.all([...this.#tenures.values()].map((held) => held.ended));
+    if (holder.kind === 'held') await this.#options.log.holders.leave(holder.id);
+  }
+
+  #setDrain(drain: 'finishing' | 'now'): void {
+    this.#drain = drain;
+    for (const { tenure } of this.#tenures.values()) tenure?.wake();
+  }
+
+  // ── one tenure ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #hold(sessionId: SessionId, slot: TenureSlot): Promise<void> {
+    const { log, lives } = this.#options;
+    const holder = this.#holder;
+    if (holder.kind !== 'held') return;
+    const acquired = await log.consumers.acquire(streamOf(sessionId), 'run', holder.id);
+    if (acquired.kind === 'lost') this.#loseLease(holder.id);
+    if (acquired.kind !== 'acquired') return;
+    await lives.with(sessionId, async (live) => {
+      await live.reached(acquired.head);
+      const rows = await loadRowState(log, sessionId);
+      if (this.#holder !== holder) return;
+      const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
+      slot.tenure = tenure;
+      const end: TenureEnd = await tenure.hold();
+      slot.tenure = undefined;
+      if (end === 'released') await this.#packSome(sessionId, acquired.acked, live.view.seq);
+    });
+  }
+
+  /** An error here is a bug, not an outcome; the session is still ours and nobody else will take it up. */
+  #tryLater(sessionId: SessionId, error: unknown): void {
+    this.#options.onError(error);
+    this.#once(this.#options.sweepMs, () => this.wake(sessionId));
+  }
+
+  #tenureEnded(sessionId: SessionId, slot: TenureSlot): void {
+    this.#tenures.delete(sessionId);
+    // A slot that was brought to a session which no longer wanted it goes on to the next.
+    if (this.#granted.delete(sessionId)) this.#freeSlot();
+    if (slot.again && this.#drain === 'no') this.wake(sessionId);
+  }
+
+  /** Settled records are packed in the background; nothing waits for it. */
+  async #packSome(sessionId: SessionId, from: number, upTo: number): Promise<void> {
+    if (upTo - from >= PACK_ENTRIES_MIN) await this.#options.log.pack(streamOf(sessionId), upTo);
+  }
+
+  // ── slots ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #takeSlot(sessionId: SessionId, hadTurn: boolean): boolean {
+    if (this.#granted.delete(sessionId)) return true;
+    if (this.#slots > 0 && !(hadTurn && this.#queue.size > 0)) {
+      this.#slots -= 1;
+      return true;
+    }
+    this.#queue.add(sessionId);
+    return false;
+  }
+
+  #freeSlot(): void {
+    this.#slots += 1;
+    const [next] = this.#queue;
+    if (next === undefined || this.#holder.kind !== 'held') return;
+    this.#queue.delete(next);
+    this.#slots -= 1;
+    this.#granted.add(next);
+    this.wake(next);
+  }
+
+  // ── the lease ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #renew(): Promise<void> {
+    if (this.#holder.kind === 'closed') return;
+    const { log, clock, leaseMs, newHolderId } = this.#options;
+    const id = this.#holder.kind === 'held' ? this.#holder.id : newHolderId();
+    // The lease is counted from before the question: the store's count began later.
+    const guard = clock.after(leaseMs * (1 - LEASE_MARGIN), () => this.#loseLease(id));
+    const renewed = await log.holders.renew(id, leaseMs);
+    const current = this.#holder;
+    const stillMine = current.kind === 'none' || (current.kind === 'held' && current.id === id);
+    if (renewed.kind !== 'alive' || !stillMine) {
+      guard.cancel();
+      if (renewed.kind === 'lost') this.#loseLease(id);
+      return;
+    }
+    if (current.kind === 'held') current.guard.cancel();
+    this.#holder = { kind: 'held', id, guard };
+  }
+
+  /** Rule 3. The next renewal begins a new lease under a new id. */
+  #loseLease(id: string): void {
+    if (this.#holder.kind !== 'held' || this.#holder.id !== id) return;
+    this.#holder.guard.cancel();
+    this.#holder = { kind: 'none' };
+    this.#cutAll();
+  }
+
+  #cutAll(): void {
+    for (const { tenure } of this.#tenures.values()) tenure?.cut();
+    this.#queue.clear();
+  }
+
+  // ── the sweep ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #sweep(): Promise<void> {
+    if (this.#holder.kind !== 'held' || this.#drain !== 'no') return;
+    const { consumers } = this.#options.log;
+    for (let after: string | undefined; ;) {
+      const page = await consumers.pending('run', { limit: SWEEP_PAGE, ...(after === undefined ? {} : { after }) });
+      for (const stream of page) if (!this.#queue.has(sessionIdOf(stream))) this.wake(sessionIdOf(stream));
+      if (page.length < SWEEP_PAGE) return;
+      after = page.at(-1);
+    }
+  }
+
+  #every(ms: number, run: () => Promise<void>): void {
+    this.#once(ms, () => {
+      void run()
+        .catch((error: unknown) => this.#options.onError(error))
+        .finally(() => this.#every(ms, run));
+    });
+  }
+
+  #once(ms: number, run: () => void): void {
+    if (this.#holder.kind === 'closed') return;
+    const timer = this.#options.clock.after(ms, () => {
+      this.#timers.delete(timer);
+      run();
+    });
+    this.#timers.add(timer);
+  }
+}

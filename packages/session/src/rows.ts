@@ -1,0 +1,218 @@
+/**
+ * The derived rows of a session, and the way back from rows to a view. Everything here can be made anew from the log.
+ *
+ *   `session`     one a session: its line in the list, searchable by title
+ *   `turn`        one a settled turn: its node and its messages, searchable by their text
+ *   `checkpoint`  one a session: the view without messages, at a moment when no turn ran
+ *   `blob`        one for each blob a settled turn names: what deleting the session may erase
+ *
+ * 1. The owner commits rows with an append or with its release; they say the truth at `seq` and nothing about later entries.
+ * 2. A checkpoint is written only where enough entries followed the last one to pay for it: its cost is amortised over the
+ *    log, however long the queue inside it is.
+ * 3. view(checkpoint at S + turn rows) + entries after S = fold of all.
+ */
+import {
+  divideByPath,
+  EMPTY_VIEW,
+  FOLD_VERSION,
+  type Message,
+  type SessionId,
+  type TurnNode,
+  type View,
+} from '@holdfast/protocol';
+import type { Log, Row, RowChange, StreamName } from '@holdfast/log';
+import type { SessionSummary } from './service.ts';
+
+export const SESSION_TABLE = 'session';
+export const TURN_TABLE = 'turn';
+const CHECKPOINT_TABLE = 'checkpoint';
+export const BLOB_TABLE = 'blob';
+const CHECKPOINT_ENTRIES_MIN = 256;
+const SEARCH_TEXT_MAX = 64 * 1024;
+const PREVIEW_CHARS = 200;
+
+export const streamOf = (sessionId: SessionId): StreamName => `session/${sessionId}`;
+export const sessionIdOf = (stream: StreamName): SessionId => stream.slice('session/'.length) as SessionId;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+const encode = (value: unknown): Uint8Array => encoder.encode(JSON.stringify(value));
+// oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- the caller knows its table
+export function decodeRow<T>(row: Row): T {
+  return JSON.parse(decoder.decode(row.value)) as T;
+}
+
+export interface TurnRow {
+  readonly node: TurnNode;
+  readonly messages: readonly Message[];
+}
+
+interface Checkpoint {
+  /** A view without messages. */
+  readonly view: View;
+  readonly tag: number;
+}
+
+/** How far rows reach: what the owner has to add. */
+export interface RowState {
+  readonly rowedSeq: number;
+  readonly checkpointSeq: number;
+  /** The list's line as last written. */
+  readonly summary: string;
+}
+
+const NO_ROWS: RowState = { rowedSeq: 0, checkpointSeq: 0, summary: '' };
+
+/** How far the stored rows reach. */
+export async function loadRowState(log: Log, sessionId: SessionId): Promise<RowState> {
+  const row = await log.rows.get(SESSION_TABLE, streamOf(sessionId), SESSION_TABLE);
+  if (row === undefined) return NO_ROWS;
+  const { checkpointSeq, ...summary } = decodeRow<SessionSummary & { readonly checkpointSeq: number }>(row);
+  return { rowedSeq: summary.seq, checkpointSeq, summary: summaryKey(summary) };
+}
+
+/** The rows that make the derived data true for this view, and the state after them. */
+export function rowsFor(
+  sessionId: SessionId,
+  view: View,
+  tag: number,
+  state: RowState,
+): { readonly rows: readonly RowChange[]; readonly state: RowState } {
+  const settled = view.turns.filter(
+    (node) => node.lastEvent === 'stream-end' || (node.outcome !== null && view.closing !== node.turnId),
+  );
+  const fresh = settled.filter((node) => node.lastSeq > state.rowedSeq);
+  const rows: RowChange[] = fresh.flatMap((node) => turnRows(view, node));
+  const summary = summaryOf(sessionId, view);
+  const line = summaryKey(summary);
+  const checkpointSeq = isCheckpointDue(view, state) ? view.seq : state.checkpointSeq;
+  if (checkpointSeq !== state.checkpointSeq) rows.push(checkpointRow(view, tag));
+  if (line !== state.summary || rows.length > 0) rows.push(sessionRow(summary, view, checkpointSeq));
+  return {
+    rows,
+    state: {
+      rowedSeq: Math.max(state.rowedSeq, ...fresh.map((node) => node.lastSeq)),
+      checkpointSeq,
+      summary: line,
+    },
+  };
+}
+
+function isCheckpointDue(view: View, state: RowState): boolean {
+  const quiet = view.turn === null && view.closing === null;
+  return quiet && view.seq - state.checkpointSeq >= Math.max(CHECKPOINT_ENTRIES_MIN, view.queue.length * 4);
+}
+
+/** Whether the list shows something else than the view says. */
+export const isListStale = (sessionId: SessionId, view: View, state: RowState): boolean =>
+  summaryKey(summaryOf(sessionId, view)) !== state.summary;
+
+/** The parts of the line that a person would see change at once. */
+const summaryKey = ({ seq: _seq, updatedAt: _updatedAt, preview: _preview, ...visible }: SessionSummary): string =>
+  JSON.stringify(visible);
+
+export function summaryOf(sessionId: SessionId, view: View): SessionSummary {
+  const last = view.turns.findLast((node) => node.outcome !== null);
+  const preview = view.messages.at(-1)?.text ?? view.queue.at(-1)?.text ?? '';
+  return {
+    sessionId,
+    owner: view.owner ?? '',
+    title: view.title,
+    agent: view.agent,
+    model: view.model,
+    state: stateOf(view),
+    prompts: view.prompts.length,
+    queued: view.queue.length,
+    pinned: view.pinned,
+    archived: view.archived,
+    seq: view.seq,
+    readSeq: view.readSeq,
+    unread: last !== undefined && last.revision > view.readSeq,
+    lastOutcome: last?.outcome ?? null,
+    preview: preview.slice(0, PREVIEW_CHARS),
+    createdAt: view.createdAt ?? '',
+    updatedAt: view.updatedAt ?? '',
+  };
+}
+
+function stateOf(view: View): SessionSummary['state'] {
+  if (view.prompts.length > 0) return 'waiting';
+  if (view.turn !== null) return 'running';
+  return view.queue.length > 0 ? 'queued' : 'idle';
+}
+
+export function sessionRow(summary: SessionSummary, view: View, checkpointSeq = 0): RowChange {
+  const key = SESSION_TABLE;
+  return {
+    table: SESSION_TABLE,
+    key,
+    order: Date.parse(view.updatedAt ?? '') || 0,
+    group: summary.owner,
+    value: encode({ ...summary, checkpointSeq }),
+    text: summary.title ?? '',
+  };
+}
+
+function turnRows(view: View, node: TurnNode): readonly RowChange[] {
+  const group = view.owner ?? '';
+  const ids = new Set([...node.messageIds, node.messageId]);
+  const messages = [...view.messages, ...view.offPath].filter((message) => ids.has(message.id));
+  const text = messages
+    .map((message) => message.text)
+    .join('\n')
+    .slice(0, SEARCH_TEXT_MAX);
+  const row: TurnRow = { node, messages };
+  const blobs = messages
+    .flatMap(blobsOf)
+    .map((hash) => ({ table: BLOB_TABLE, key: hash, order: node.startSeq, group: hash, value: encode(node.turnId) }));
+  return [{ table: TURN_TABLE, key: node.turnId, order: node.startSeq, group, value: encode(row), text }, ...blobs];
+}
+
+function blobsOf(message: Message): readonly string[] {
+  return message.parts.flatMap((part) => {
+    if (part.type === 'file') return [part.hash];
+    return part.type === 'tool' && part.blob !== undefined ? [part.blob] : [];
+  });
+}
+
+function checkpointRow(view: View, tag: number): RowChange {
+  const checkpoint: Checkpoint = { view: { ...view, messages: [], offPath: [] }, tag };
+  return { table: CHECKPOINT_TABLE, key: CHECKPOINT_TABLE, order: view.seq, value: encode(checkpoint) };
+}
+
+// ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** The newest view that rows alone give; fold the entries after its seq. */
+export async function loadCheckpoint(
+  log: Log,
+  sessionId: SessionId,
+): Promise<{ readonly view: View; readonly tag: number }> {
+  const stream = streamOf(sessionId);
+  const row = await log.rows.get(CHECKPOINT_TABLE, stream, CHECKPOINT_TABLE);
+  const checkpoint = row === undefined ? undefined : decodeRow<Checkpoint>(row);
+  if (checkpoint === undefined || checkpoint.view.foldVersion !== FOLD_VERSION) return { view: EMPTY_VIEW, tag: 0 };
+  const { view, tag } = checkpoint;
+  const oldest = view.turns[0]?.startSeq ?? 0;
+  const turns = await log.rows.list({
+    table: TURN_TABLE,
+    stream,
+    after: oldest - 1,
+    limit: Number.MAX_SAFE_INTEGER,
+    direction: 'ascending',
+  });
+  const known = new Set(view.turns.map((node) => node.turnId));
+  const messages = turns
+    .map((turn) => decodeRow<TurnRow>(turn))
+    .filter((turn) => known.has(turn.node.turnId))
+    .flatMap((turn) => turn.messages);
+  return { view: divideByPath(view, messages), tag };
+}
+
+export async function loadTurn(
+  log: Log,
+  sessionId: SessionId,
+  turnId: TurnNode['turnId'],
+): Promise<TurnRow | undefined> {
+  const row = await log.rows.get(TURN_TABLE, streamOf(sessionId), turnId);
+  return row === undefined ? undefined : decodeRow<TurnRow>(row);
+}

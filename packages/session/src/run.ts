@@ -1,0 +1,253 @@
+/**
+ * One call of an agent: its events become entries, in order, until it returns, is cancelled, or is abandoned.
+ *
+ * 1. A structural event is durable before the agent goes on; deltas go through the window and are bounded by the pen's backlog.
+ * 2. `cancel` asks; `abandon` cuts: whatever the agent does afterwards reaches nothing (R13). The cancel signal belongs to
+ *    this run alone (R14).
+ * 3. It ends exactly once, after all that it said is durable: `ended` resolves with how, and what it used.
+ */
+import {
+  promptIdOf,
+  toolIdOf,
+  type Message,
+  type Part,
+  type PromptId,
+  type RunEvent,
+  type SessionId,
+  type Usage,
+  type View,
+} from '@holdfast/protocol';
+import type { Agent, AgentEvent, BlobSink, PromptState, RunContext, RunEnd, RunInput } from './agent.ts';
+import type { Clock } from './clock.ts';
+import { DeltaWindow } from './delta-window.ts';
+import { BACKLOG_BYTES_MAX, type Writer } from './writer.ts';
+
+export interface RunPorts {
+  readonly sessionId: SessionId;
+  readonly writer: Writer;
+  readonly clock: Clock;
+  readonly isGranted: (tool: string) => boolean;
+  /** Marks pending steers injected and returns them. */
+  readonly takeSteers: RunContext['takeSteers'];
+  readonly openBlob: (mediaType: string) => BlobSink;
+  readonly readBlob: RunContext['readBlob'];
+}
+
+export interface RunResult {
+  readonly end: RunEnd;
+  readonly usage: Usage;
+  /** Whether it asked a person something in this call. */
+  readonly prompted: boolean;
+}
+
+export class Run {
+  readonly turnId: RunInput['turnId'];
+  readonly ended: Promise<RunResult>;
+  readonly #agent: Agent;
+  readonly #input: RunInput;
+  readonly #messageId: Message['id'];
+  readonly #ports: RunPorts;
+  readonly #window: DeltaWindow;
+  readonly #signal = new AbortController();
+  /** Resolves when the run is cut off from the log. */
+  readonly #cut = Promise.withResolvers<void>();
+  readonly #asked = new Map<PromptId, (state: PromptState) => void>();
+  readonly #startedMs: number;
+  #isCut = false;
+  #prompts: number;
+  #tools: number;
+  #prompted = false;
+  #usage: { inputTokens: number; outputTokens: number; firstTokenMs?: number };
+
+  constructor(agent: Agent, view: View, ports: RunPorts) {
+    const turn = view.turn;
+    if (turn === null) throw new Error('A run needs a running turn.');
+    this.turnId = turn.turnId;
+    this.#agent = agent;
+    this.#messageId = turn.messageId;
+    this.#ports = ports;
+    this.#prompts = turn.promptCount;
+    this.#tools = turn.toolCount;
+    this.#usage = {
+      inputTokens: turn.spent?.inputTokens ?? 0,
+      outputTokens: turn.spent?.outputTokens ?? 0,
+      ...(turn.spent?.firstTokenMs === undefined ? {} : { firstTokenMs: turn.spent.firstTokenMs }),
+    };
+    this.#startedMs = ports.clock.monotonicMs() - (turn.spent?.durationMs ?? 0);
+    this.#window = new DeltaWindow(ports.clock, (deltas) => void ports.writer.write(deltas));
+    this.#input = runInput(ports.sessionId, view);
+    this.ended = this.#drive();
+  }
+
+  cancel(): void {
+    this.#signal.abort();
+  }
+
+  /** The run ends now, as far as the session is concerned. */
+  abandon(): void {
+    this.#isCut = true;
+    this.#window.take();
+    this.#signal.abort();
+    this.#cut.resolve();
+  }
+
+  /** A prompt that the agent awaits (`context.ask`) has been closed. */
+  promptClosed(state: PromptState): void {
+    this.#asked.get(state.promptId)?.(state);
+    this.#asked.delete(state.promptId);
+  }
+
+  async #drive(): Promise<RunResult> {
+    const end = await Promise.race([this.#consume(), this.#cut.promise.then((): RunEnd => ({ outcome: 'completed' }))]);
+    await this.#write([]);
+    const durationMs = Math.max(0, Math.round(this.#ports.clock.monotonicMs() - this.#startedMs));
+    return { end, usage: { ...this.#usage, durationMs }, prompted: this.#prompted };
+  }
+
+  async #consume(): Promise<RunEnd> {
+    try {
+      const events = this.#agent.run(this.#input, this.#context());
+      for (;;) {
+        const next = await events.next();
+        if (next.done === true) return next.value;
+        if (!this.#isCut) await this.#take(next.value);
+        // An abandoned agent gets no further: its generator is left where it is.
+        if (this.#isCut) return { outcome: 'completed' };
+      }
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      return { outcome: 'failed', fault: 'agent-crashed', reason: `The agent made an error: ${reason}` };
+    }
+  }
+
+  async #take(event: AgentEvent): Promise<void> {
+    const { turnId } = this;
+    switch (event.type) {
+      case 'text':
+      case 'thinking':
+        this.#noteFirstToken();
+        return this.#pushDelta({ type: `${event.type}-delta`, turnId, messageId: this.#messageId, text: event.text });
+      case 'tool-output':
+        return this.#pushDelta({ type: 'tool-output', turnId, toolId: event.toolId, text: event.text });
+      case 'usage':
+        this.#usage = {
+          ...this.#usage,
+          inputTokens: this.#usage.inputTokens + event.inputTokens,
+          outputTokens: this.#usage.outputTokens + event.outputTokens,
+        };
+        return undefined;
+      case 'prompt':
+        return this.#openPrompt(event);
+      case 'tool-start':
+        return this.#write([{ type: 'tool-start', turnId, toolId: event.toolId, ...this.#requested(event.toolId) }]);
+      case 'tool-request':
+        this.#requests.set(event.toolId, { name: event.name, input: event.input });
+        return this.#write([{ ...event, turnId }]);
+      default:
+        return this.#write([{ ...event, turnId }]);
+    }
+  }
+
+  /** What was asked for, here or before the turn was parked: a start repeats it, so that it can be read alone. */
+  readonly #requests = new Map<string, { readonly name: string; readonly input: unknown }>();
+  #requested(toolId: string): { readonly name: string; readonly input: unknown } {
+    const known = this.#requests.get(toolId);
+    if (known !== undefined) return known;
+    const part = this.#input.progress.parts.find(
+      (candidate) => candidate.type === 'tool' && candidate.toolId === toolId,
+    );
+    return part?.type === 'tool' ? { name: part.name, input: part.input } : { name: 'unknown', input: null };
+  }
+
+  #noteFirstToken(): void {
+    if (this.#usage.firstTokenMs !== undefined) return;
+    this.#usage = {
+      ...this.#usage,
+      firstTokenMs: Math.max(0, Math.round(this.#ports.clock.monotonicMs() - this.#startedMs)),
+    };
+  }
+
+  #pushDelta(delta: Parameters<DeltaWindow['push']>[0]): Promise<void> | undefined {
+    this.#window.push(delta);
+    return this.#ports.writer.backlogBytes > BACKLOG_BYTES_MAX ? this.#write([]) : undefined;
+  }
+
+  /** Everything said so far, then these. */
+  async #write(entries: readonly RunEvent[]): Promise<void> {
+    if (this.#isCut) return;
+    const all = [...this.#window.take(), ...entries];
+    const written = await Promise.race([this.#ports.writer.write(all), this.#cut.promise.then(() => 'lost' as const)]);
+    if (written === 'lost') this.abandon();
+  }
+
+  #openPrompt(event: Extract<AgentEvent, { type: 'prompt' }>): Promise<void> {
+    this.#prompted = true;
+    const { promptId, kind, title, detail, choices, deadlineMs, toolId } = event;
+    const deadlineAt = deadlineMs === undefined ? null : new Date(this.#ports.clock.now() + deadlineMs).toISOString();
+    const tool = toolId === undefined ? {} : { toolId };
+    return this.#write([
+      { type: 'prompt-open', turnId: this.turnId, promptId, kind, title, detail, choices, deadlineAt, ...tool },
+    ]);
+  }
+
+  #context(): RunContext {
+    const { clock, isGranted, takeSteers, openBlob, readBlob } = this.#ports;
+    return {
+      signal: this.#signal.signal,
+      clock,
+      isGranted,
+      openBlob,
+      readBlob,
+      toolId: () => toolIdOf(this.turnId, ++this.#tools),
+      promptId: () => promptIdOf(this.turnId, ++this.#prompts),
+      takeSteers: async () => {
+        // What was said before the boundary stands before what was heard at it.
+        await this.#write([]);
+        return this.#isCut ? [] : takeSteers();
+      },
+      ask: async (prompt) => {
+        const closed = new Promise<PromptState>((resolve) => this.#asked.set(prompt.promptId, resolve));
+        await this.#openPrompt(prompt);
+        return closed;
+      },
+    };
+  }
+}
+
+function runInput(sessionId: SessionId, view: View): RunInput {
+  const { turn, messages } = view;
+  if (turn === null) throw new Error('A run needs a running turn.');
+  const node = view.turns.find((other) => other.turnId === turn.turnId);
+  const all = [...messages, ...view.offPath];
+  const answer = all.find((message) => message.id === turn.messageId);
+  const own = new Set([...(node?.messageIds ?? []), turn.messageId]);
+  return {
+    sessionId,
+    turnId: turn.turnId,
+    model: view.model,
+    history: messages.filter((message) => !own.has(message.id)),
+    earlierTurns: view.earlierTurns,
+    messages: (node?.messageIds ?? [])
+      .map((id) => all.find((message) => message.id === id))
+      .filter((message) => message !== undefined),
+    progress: { parts: answer?.parts ?? [], prompts: promptStates(answer?.parts ?? []), results: turn.results },
+    attempt: turn.attempt,
+  };
+}
+
+export function promptStates(parts: readonly Part[]): readonly PromptState[] {
+  return parts.flatMap((part) => {
+    if (part.type !== 'prompt') return [];
+    const { promptId, kind, toolId, outcome, answer, by } = part;
+    return [
+      {
+        promptId,
+        kind,
+        outcome,
+        ...(toolId === undefined ? {} : { toolId }),
+        ...(answer === undefined ? {} : { answer }),
+        ...(by === undefined ? {} : { by }),
+      },
+    ];
+  });
+}
