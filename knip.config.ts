@@ -5,9 +5,8 @@ const config: KnipConfig = {
   ignoreExportsUsedInFile: true,
   workspaces: {
     '.': { entry: ['tools/*.mjs'] },
-    'packages/*': { entry: ['src/bin/*.ts'] },
-    'apps/*': {},
-    bench: { entry: ['src/run.ts'] },
+    'packages/log': { entry: ['src/bin/*.ts'] },
+    'packages/testing': { entry: ['src/bin/*.ts'] },
   },
 };
 
