@@ -36,6 +36,8 @@ for (const { name, command, args } of steps) {
 }
 
 const counts = readCounts();
+// An error outside every test, such as a rejection that nobody caught, fails the run without failing a test.
+if (!outcomes.at(-1).ok && counts.failed === 0) counts.failed = 1;
 fs.rmSync(reportDir, { recursive: true, force: true });
 
 console.log('');
