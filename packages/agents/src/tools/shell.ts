@@ -1,0 +1,115 @@
+/**
+ * The `shell` tool: one command line, in the workspace, under the guard.
+ *
+ * What it promises: it starts in the workspace root; its environment is a short safe list; it ends at its time limit,
+ * at stop, and with the gateway; its output is bounded.
+ * What it cannot promise: it is no sandbox. A command can read and write whatever the gateway's user can, anywhere, and
+ * use the network. The approval says so, because it is the approval that protects.
+ */
+import { existsSync } from 'node:fs';
+import { stat } from 'node:fs/promises';
+import { z } from 'zod';
+import { startGuarded, type CommandEnd } from './guarded.ts';
+import { defineTool, type Tool, type ToolContext, type ToolEnd } from './tool.ts';
+
+export interface ShellOptions {
+  /** Where commands start. */
+  readonly root: string;
+  /** The gateway's environment; only the names in `SAFE_NAMES` are passed on. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Passed on as they are. */
+  readonly extraEnv?: Readonly<Record<string, string>>;
+  /** When the model names none. */
+  readonly timeoutMs?: number;
+  readonly timeoutMsMax?: number;
+}
+
+const SAFE_NAMES = /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR)$/;
+const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS_MAX = 3_600_000;
+const SHELLS = ['/bin/bash', '/usr/bin/bash', '/bin/sh'];
+
+export function shellTool(options: ShellOptions): Tool {
+  const { root, timeoutMs = TIMEOUT_MS, timeoutMsMax = TIMEOUT_MS_MAX } = options;
+  return defineTool({
+    name: 'shell',
+    description:
+      'Runs a shell command in the workspace and returns what it prints (standard output and error) and its exit code. ' +
+      'There is no terminal and no input. Processes left in the background are ended with the command.',
+    input: z.strictObject({
+      command: z.string().min(1).max(32_768).describe('The command line, for a POSIX shell.'),
+      timeoutSeconds: z
+        .number()
+        .positive()
+        .max(timeoutMsMax / 1000)
+        .optional()
+        .describe(`After this it is ended. Default: ${timeoutMs / 1000}.`),
+    }),
+    open: ({ command, timeoutSeconds }) => {
+      const limitMs = timeoutSeconds === undefined ? timeoutMs : Math.ceil(timeoutSeconds * 1000);
+      return {
+        title: 'Run a command',
+        detail: `${command}\n\nIt starts in ${root} and may run for ${limitMs / 1000} s. It is not confined: it can read, change and send whatever the user that runs Holdfast can.`,
+        run: (context) => run(command, limitMs, options, context),
+      };
+    },
+  });
+}
+
+async function* run(
+  command: string,
+  timeoutMs: number,
+  { root, env, extraEnv = {} }: ShellOptions,
+  context: ToolContext,
+): AsyncGenerator<string, ToolEnd, void> {
+  if (process.platform === 'win32') return { ok: false, note: 'The shell tool needs a POSIX system.' };
+  if (!(await isDirectory(root))) return { ok: false, note: `The workspace ${root} is not a directory.` };
+  const file = SHELLS.find((path) => existsSync(path)) ?? 'sh';
+  const guarded = startGuarded(
+    {
+      file,
+      args: ['-c', command],
+      cwd: root,
+      env: { ...safeEnvironment(env), ...extraEnv },
+      stderr: 'merge',
+      timeoutMs,
+    },
+    context,
+  );
+  try {
+    yield* guarded.output;
+    return endOf(await guarded.ended, timeoutMs);
+  } finally {
+    guarded.stop();
+    await guarded.ended;
+  }
+}
+
+function endOf(end: CommandEnd, timeoutMs: number): ToolEnd {
+  switch (end.kind) {
+    case 'exited':
+      if (end.exitCode === 0) return { ok: true };
+      return { ok: false, note: end.signal === null ? `Exit code ${end.exitCode}.` : `Ended by ${end.signal}.` };
+    case 'timed-out':
+      return { ok: false, note: `Ended at its time limit of ${timeoutMs / 1000} s.` };
+    case 'cancelled':
+      return { ok: false, note: 'Ended: the turn was stopped.' };
+    case 'failed':
+      return { ok: false, note: `It could not be run: ${end.reason}` };
+  }
+}
+
+/** No secret of the gateway reaches a command: what is not on the list is not passed on. */
+export function safeEnvironment(env: Readonly<Record<string, string | undefined>>): Record<string, string> {
+  const safe: Record<string, string> = { TERM: 'dumb', NO_COLOR: '1', PAGER: 'cat', GIT_TERMINAL_PROMPT: '0' };
+  for (const [name, value] of Object.entries(env)) {
+    if (value !== undefined && SAFE_NAMES.test(name)) safe[name] = value;
+  }
+  return safe;
+}
+
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
