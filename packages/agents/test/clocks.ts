@@ -45,7 +45,7 @@ export function heldClock(): AgentClock & { advance(ms: number): void; readonly 
     },
     advance: (ms) => {
       now += ms;
-      for (const sleeper of [...sleepers]) if (sleeper.until <= now) sleeper.wake();
+      for (const sleeper of sleepers) if (sleeper.until <= now) sleeper.wake();
     },
   };
 }

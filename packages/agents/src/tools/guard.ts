@@ -106,7 +106,7 @@ async function endGroup(pid: number, { graceMs, mark }: GuardOrder): Promise<voi
 }
 
 function signalAll(group: number, mark: string, signal: NodeJS.Signals): void {
-  for (const target of [-group, ...marked(mark)]) {
+  for (const target of [-group, ...strays(group, mark)]) {
     try {
       process.kill(target, signal);
     } catch {
@@ -116,27 +116,33 @@ function signalAll(group: number, mark: string, signal: NodeJS.Signals): void {
 }
 
 function isAnyLeft(group: number, mark: string): boolean {
+  if (process.platform === 'linux') return strays(group, mark).length > 0;
   try {
     process.kill(-group, 0);
     return true;
   } catch {
-    return marked(mark).length > 0;
+    return false;
   }
 }
 
-/** Rule 3: processes that carry the mark. */
-function marked(mark: string): readonly number[] {
+/** Rule 3: living processes of the group, and those that left it but carry the mark. */
+function strays(group: number, mark: string): readonly number[] {
   if (process.platform !== 'linux') return [];
   const needle = `${MARK_NAME}=${mark}`;
+  const isOurs = (pid: string): boolean => {
+    try {
+      // After the name, which may contain anything: state, parent, group. A zombie only waits to be counted.
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      if (state === 'Z' || state === 'X') return false;
+      if (Number(itsGroup) === group) return true;
+      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(needle);
+    } catch {
+      return false;
+    }
+  };
   return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .filter((pid) => {
-      try {
-        return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(needle);
-      } catch {
-        return false;
-      }
-    })
+    .filter((name) => /^\d+$/.test(name) && isOurs(name))
     .map(Number);
 }
 

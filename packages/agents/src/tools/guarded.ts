@@ -46,10 +46,17 @@ const GRACE_MS = 1_000;
 /** How long output may still come after the group is gone: only a process that escaped can hold the pipe. */
 const DRAIN_MS = 1_000;
 
+const NEVER_STARTED: GuardedCommand = {
+  output: readAll(null),
+  ended: Promise.resolve({ kind: 'cancelled' }),
+  stop: () => {},
+};
+
 export function startGuarded(
   { timeoutMs, graceMs = GRACE_MS, ...command }: Command,
   { signal, clock }: Pick<RunContext, 'signal' | 'clock'>,
 ): GuardedCommand {
+  if (signal.aborted) return NEVER_STARTED;
   const guard = spawn(process.execPath, [GUARD_FILE], {
     // A session of its own: Ctrl+C at the gateway's terminal must not reach it before the pipe closes.
     detached: true,
@@ -68,7 +75,6 @@ export function startGuarded(
   guard.stdin.on('error', () => {});
   guard.stdin.write(`${JSON.stringify(order)}\n`);
   signal.addEventListener('abort', onAbort, { once: true });
-  if (signal.aborted) onAbort();
   void clock.sleep(timeoutMs, life.signal).then(() => (life.signal.aborted ? undefined : stop('timed-out')));
 
   const ended = verdictOf(guard).then((end) => {
@@ -122,7 +128,8 @@ function killGroup(group: number): void {
 }
 
 /** A stream that is destroyed ends here like one that ended: how the command ended is told by `ended`. */
-async function* readAll(stream: Readable): AsyncGenerator<string> {
+async function* readAll(stream: Readable | null): AsyncGenerator<string> {
+  if (stream === null) return;
   try {
     for await (const chunk of stream) yield chunk as string;
   } catch (error) {
