@@ -50,6 +50,7 @@ import {
   type Attachment,
   type FeedItem,
   type MessagePage,
+  type Place,
   type Receipt,
   type Result,
   type SessionService,
@@ -298,7 +299,7 @@ class Sessions implements SessionService {
     return found.kind === 'ok' ? found : refused(faultOf(found, sessionId));
   }
 
-  async attach(sessionId: SessionId, after: Cursor | undefined): Promise<Result<Attachment>> {
+  async attach(sessionId: SessionId, after: Cursor | Place | undefined): Promise<Result<Attachment>> {
     const resync = after === undefined ? undefined : await this.#resyncReason(sessionId, after);
     if (typeof resync === 'object') return refused(faultOf(resync, sessionId));
     if (after !== undefined && resync === undefined)
@@ -311,13 +312,13 @@ class Sessions implements SessionService {
   }
 
   /** A cursor is served only if its record is there (R55, R60). */
-  async #resyncReason(sessionId: SessionId, { seq, tag }: Cursor): Promise<Attachment['resync'] | Refused> {
+  async #resyncReason(sessionId: SessionId, { seq, tag }: Cursor | Place): Promise<Attachment['resync'] | Refused> {
     const page = await this.#log.read(streamOf(sessionId), { after: Math.max(0, seq - 1), limit: 1 });
     if (page.kind === 'truncated') return 'cursor-too-old';
     if (page.kind !== 'page') return page;
     if (seq === START.seq) return undefined;
     if (seq > page.head) return 'cursor-ahead';
-    return page.records[0]?.tag === tag ? undefined : 'cursor-unknown';
+    return tag === undefined || page.records[0]?.tag === tag ? undefined : 'cursor-unknown';
   }
 
   async turn(sessionId: SessionId, turnId: TurnId): ReturnType<SessionService['turn']> {
@@ -420,7 +421,7 @@ class Sessions implements SessionService {
     });
     return rows.map((row) =>
       row.value === undefined
-        ? { kind: 'deleted', rev: row.rev, sessionId: sessionIdOf(row.stream) }
+        ? { kind: 'deleted', rev: row.rev, sessionId: sessionIdOf(row.stream), owner: row.group ?? '' }
         : { kind: 'session', rev: row.rev, summary: publicSummary(row) },
     );
   }

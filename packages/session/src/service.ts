@@ -59,7 +59,13 @@ export interface SessionSummary {
 
 export type FeedItem =
   | { readonly kind: 'session'; readonly rev: number; readonly summary: SessionSummary }
-  | { readonly kind: 'deleted'; readonly rev: number; readonly sessionId: SessionId };
+  | { readonly kind: 'deleted'; readonly rev: number; readonly sessionId: SessionId; readonly owner: Subject };
+
+/** A seq that is known to be this log's. */
+export interface Place {
+  readonly seq: number;
+  readonly tag?: undefined;
+}
 
 export interface Attachment {
   /** Undefined: the reader's cursor is served, no snapshot is needed. */
@@ -86,7 +92,8 @@ export interface SessionService {
   /** The owner of a session, for the right to see it. */
   ownerOf(sessionId: SessionId): Promise<Result<{ readonly owner: Subject }>>;
   snapshot(sessionId: SessionId): Promise<Result<{ readonly view: View; readonly cursor: Cursor }>>;
-  attach(sessionId: SessionId, after: Cursor | undefined): Promise<Result<Attachment>>;
+  /** A place without a tag is one that the caller got from a view here, not from a client: its record is not checked. */
+  attach(sessionId: SessionId, after: Cursor | Place | undefined): Promise<Result<Attachment>>;
   /** Turns of the active branch before a turn (default: before the window), or around a message. */
   messages(
     sessionId: SessionId,
