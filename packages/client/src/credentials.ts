@@ -7,7 +7,7 @@
  * C3. `refresh(stale)` renews only what is still stale: a caller whose 401 is older than the last refresh gets the token
  *     that is there.
  */
-import type { Fault } from '@holdfast/protocol/fault';
+import { fault, type Fault } from '@holdfast/protocol/fault';
 
 export type RefreshOutcome =
   /** `token` is undefined where a cookie carries it. */
@@ -22,6 +22,8 @@ export interface Credentials {
   token(): string | undefined;
   /** Never rejects. */
   refresh(stale: string | undefined): Promise<RefreshOutcome>;
+  /** A token from elsewhere: signed in, rotated ahead of time, another tab's. Streams go over to it (B4). */
+  set(token: string | undefined): void;
   /** Hears of every change of the token. @returns the end of the subscription. */
   subscribe(listener: () => void): () => void;
 }
@@ -40,3 +42,56 @@ export interface CredentialsOptions {
   /** The name of the Web Lock that tabs share. */
   readonly lockName?: string;
 }
+
+export function createCredentials(options: CredentialsOptions): Credentials {
+  const { store = memoryStore(options.token), refresh, lockName = 'holdfast-refresh' } = options;
+  const listeners = new Set<() => void>();
+  let running: Promise<RefreshOutcome> | undefined;
+
+  async function renew(stale: string | undefined): Promise<RefreshOutcome> {
+    const there = store.get();
+    if (there !== stale) return { kind: 'renewed', token: there }; // C3, and another tab's refresh (C1)
+    if (refresh === undefined) return refused('There is no way to renew the token. Sign in again.');
+    const outcome = await refresh(stale);
+    if (outcome.kind === 'renewed') set(outcome.token);
+    return outcome;
+  }
+
+  function set(token: string | undefined): void {
+    if (token === store.get()) return;
+    store.set(token);
+    for (const listener of listeners) listener();
+  }
+
+  return {
+    token: () => store.get(),
+    set,
+    refresh(stale) {
+      running ??= underLock(lockName, () => renew(stale))
+        .catch((error: unknown) => unavailable(error))
+        .finally(() => (running = undefined));
+      return running;
+    },
+    subscribe(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
+
+/** C1. A plain-http origin has no Web Locks: there the server's grace window makes two refreshes one. */
+function underLock<T>(name: string, task: () => Promise<T>): Promise<T> {
+  const locks = globalThis.navigator?.locks as LockManager | undefined;
+  return locks === undefined ? task() : locks.request(name, task);
+}
+
+function memoryStore(token: string | undefined): TokenStore {
+  return { get: () => token, set: (value) => (token = value) };
+}
+
+const refused = (detail: string): RefreshOutcome => ({ kind: 'refused', fault: fault('auth-refused', detail) });
+
+const unavailable = (error: unknown): RefreshOutcome => ({
+  kind: 'unavailable',
+  fault: fault('auth-unavailable', `The token could not be renewed: ${String(error)}`),
+});

@@ -1,17 +1,35 @@
 /**
  * A stream of sessions' entries that keeps its place whatever breaks (B1–B7).
  *
- * Who needs it holds an `EventStream`; `EventStreamClient` is one over the network, `SharedStream` one that the tabs of a
- * browser share. Both tell the same handlers the same things.
+ * Who needs one holds an `EventStream`; `EventStreamClient` is one over the network, a shared stream is one that the tabs of
+ * a browser have together. Both tell the same handlers the same things.
+ *
+ * Stages: a command, a hint or the end of an attempt is posted → `transition` decides → what the old state owned is ended
+ * and what the new one owns is begun → frames become meanings (`places.ts`) → handlers.
+ *
+ * E1. One controller, one inbox, one event at a time: a handler that calls `stop` or `restart` posts like everybody.
+ * E2. Attempts and timers are reached only through `#owned`; changing it ends the former (machine M1).
+ * E3. A frame of an attempt that is over is dropped: whoever stopped hears nothing afterwards.
+ * E4. The handle knows the controller, never the other way round: a dropped handle is collected while its stream reads, and
+ *     then the stream is closed (B7). Handlers that hold the handle keep it alive.
  */
 import type { Entry } from '@holdfast/protocol/entry';
-import type { Fault } from '@holdfast/protocol/fault';
+import { fault, faultInfo, type Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
-import type { Hello, SnapshotFrame } from '@holdfast/protocol/sse';
+import type { Goodbye, Hello, SnapshotFrame } from '@holdfast/protocol/sse';
 
+import { outcomeOf, startAttempt, type Attempt, type Outcome } from './attempt.ts';
+import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
-import type { Ports } from './ports.ts';
+import { INITIAL, ownedBy, transition, type MachineEvent, type MachineState } from './event-stream-machine.ts';
+import { pageLifecycle } from './lifecycle.ts';
+import { Places, type Meaning, type Place, type StreamTarget } from './places.ts';
+import type { Ports, Timer } from './ports.ts';
+import { streamPostWithRetry } from './post.ts';
+import { systemRandom } from './random.ts';
 import type { Transport } from './transport.ts';
+
+export type { Place, StreamTarget } from './places.ts';
 
 export type StreamState =
   /** Not running. `fault`: why it stopped by itself (retrying cannot help); absent after `stop`. */
@@ -21,9 +39,6 @@ export type StreamState =
   /** Between two attempts. `fault`: what ended the last one. */
   | { readonly kind: 'waiting'; readonly delayMs: number; readonly fault: Fault }
   | { readonly kind: 'closed' };
-
-/** Entries after it are wanted; null: a snapshot first. */
-export type Place = string | null;
 
 export interface EventStream {
   readonly state: StreamState;
@@ -50,10 +65,10 @@ export interface EventStreamHandlers {
   /** A frame of the feed and its revision. */
   feed?(data: unknown, revision: number): void;
   hello?(hello: Hello): void;
-  /** This session is followed no more: deleted, not there, not allowed. */
+  /** A stream of sessions follows this one no more: deleted, not there, not allowed. */
   gone?(sessionId: SessionId, reason: Fault): void;
   state?(state: StreamState): void;
-  /** Another handler threw. The stream goes on (R16). Default: reported to the platform as an uncaught error would be. */
+  /** Another handler threw. The stream goes on (R16). Default: the console. */
   error?(error: unknown): void;
 }
 
@@ -63,26 +78,324 @@ export interface EventStreamOptions {
   readonly baseUrl: string;
   readonly credentials?: Credentials;
   /** `session`: one, by GET. `sessions`: any number and the feed, multiplexed on one socket (R50). */
-  readonly target:
-    | { readonly kind: 'session'; readonly sessionId: SessionId; readonly place: Place }
-    | {
-        readonly kind: 'sessions';
-        readonly places?: Readonly<Record<SessionId, Place>>;
-        /** The feed from this revision; null: from its present state; absent: no feed. */
-        readonly feed?: number | null;
-      };
+  readonly target: StreamTarget;
   readonly handlers: EventStreamHandlers;
   readonly ports?: Partial<Ports>;
 }
 
-export declare class EventStreamClient implements EventStream {
-  constructor(options: EventStreamOptions);
-  readonly state: StreamState;
-  start(): void;
-  stop(): void;
-  restart(): void;
-  nudge(): void;
-  add(sessionId: SessionId, place: Place): void;
-  remove(sessionId: SessionId): void;
-  close(): Promise<void>;
+export class EventStreamClient implements EventStream {
+  readonly #controller: Controller;
+
+  constructor(options: EventStreamOptions) {
+    this.#controller = new Controller(options);
+    dropped.register(this, this.#controller, this);
+  }
+
+  get state(): StreamState {
+    return this.#controller.publicState;
+  }
+
+  start(): void {
+    this.#controller.post({ kind: 'start' });
+  }
+
+  stop(): void {
+    this.#controller.post({ kind: 'stop' });
+  }
+
+  restart(): void {
+    this.#controller.post({ kind: 'restart' });
+  }
+
+  nudge(): void {
+    this.#controller.post({ kind: 'nudge' });
+  }
+
+  add(sessionId: SessionId, place: Place): void {
+    this.#controller.add(sessionId, place);
+  }
+
+  remove(sessionId: SessionId): void {
+    this.#controller.remove(sessionId);
+  }
+
+  close(): Promise<void> {
+    dropped.unregister(this);
+    return this.#controller.close();
+  }
 }
+
+/** E4. */
+const dropped = new FinalizationRegistry<Controller>((controller) => void controller.close());
+
+/** What a state owns. */
+type Owned =
+  | { readonly kind: 'attempt'; readonly attempt: Attempt }
+  | { readonly kind: 'timer'; readonly timer: Timer };
+
+class Controller {
+  readonly #options: EventStreamOptions;
+  readonly #ports: Ports;
+  readonly #places: Places;
+  readonly #inbox: MachineEvent[] = [];
+  #draining = false;
+  #state: MachineState = INITIAL;
+  #owned: Owned | undefined;
+  /** The subscriptions of a running stream. */
+  #unsubscribe: (() => void) | undefined;
+  readonly #tasks = new Set<Promise<void>>();
+  /** Names the stream that is read, where it can be changed. */
+  #streamId: string | undefined;
+  #changing = false;
+  publicState: StreamState = { kind: 'idle' };
+
+  constructor(options: EventStreamOptions) {
+    this.#options = options;
+    this.#ports = { clock: systemClock, random: systemRandom, lifecycle: pageLifecycle(), ...options.ports };
+    this.#places = new Places(options.target);
+  }
+
+  post(event: MachineEvent): void {
+    this.#inbox.push(event);
+    if (this.#draining) return; // E1
+    this.#draining = true;
+    try {
+      for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
+        this.#settle(transition(this.#state, next));
+        if (next.kind === 'visible' || next.kind === 'online' || next.kind === 'nudge') this.#probe();
+      }
+    } finally {
+      this.#draining = false;
+    }
+  }
+
+  add(sessionId: SessionId, place: Place): void {
+    if (this.#places.add(sessionId, place)) this.#tellChange();
+  }
+
+  remove(sessionId: SessionId): void {
+    if (this.#places.remove(sessionId)) this.#tellChange();
+  }
+
+  async close(): Promise<void> {
+    this.post({ kind: 'close' });
+    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
+  }
+
+  // ------------------------------------------------------------------------------------------------ state and resources
+
+  #settle(state: MachineState): void {
+    const former = this.#state;
+    if (state === former) return;
+    this.#state = state;
+    if (ownedBy(state) !== ownedBy(former)) {
+      this.#disown();
+      this.#owned = this.#begin(state);
+    }
+    const runs = state.kind !== 'idle' && state.kind !== 'closed';
+    if (runs) this.#unsubscribe ??= this.#subscribe();
+    else {
+      this.#unsubscribe?.();
+      this.#unsubscribe = undefined;
+    }
+    if (state.kind !== former.kind || state.kind === 'waiting') this.#publish(state);
+  }
+
+  #disown(): void {
+    this.#streamId = undefined;
+    if (this.#owned?.kind === 'attempt') this.#owned.attempt.end();
+    else this.#owned?.timer.cancel();
+    this.#owned = undefined;
+  }
+
+  #begin(state: MachineState): Owned | undefined {
+    switch (state.kind) {
+      case 'connecting':
+      case 'reading':
+        return { kind: 'attempt', attempt: this.#startAttempt(state.attempt) };
+      case 'waiting': {
+        const { attempt, delayMs } = state;
+        return { kind: 'timer', timer: this.#ports.clock.after(delayMs, () => this.post({ kind: 'due', attempt })) };
+      }
+      case 'idle':
+      case 'closed':
+        return undefined;
+    }
+  }
+
+  #startAttempt(number: number): Attempt {
+    const { transport, baseUrl, credentials } = this.#options;
+    let progressed = false;
+    const attempt = startAttempt({
+      transport,
+      baseUrl,
+      credentials,
+      clock: this.#ports.clock,
+      request: this.#places.request(),
+      opened: (token) => {
+        this.post({ kind: 'opened', attempt: number });
+        // A token that came while this one was asked with the old one.
+        if (token !== credentials?.token()) this.post({ kind: 'rotate' });
+      },
+      receive: (event) => {
+        const meaning = this.#places.read(event);
+        if (!progressed && isProgress(meaning)) {
+          progressed = true;
+          this.post({ kind: 'progress', attempt: number });
+        }
+        return this.#act(meaning, attempt);
+      },
+    });
+    const ended = attempt.outcome.catch((error: unknown): Outcome => {
+      this.#fail(error);
+      return { kind: 'retryable', fault: fault('internal', `The client made an error: ${String(error)}`) };
+    });
+    this.#track(ended.then((outcome) => this.#afterAttempt(number, outcome)));
+    return attempt;
+  }
+
+  #afterAttempt(attempt: number, outcome: Outcome): void {
+    if (outcome.kind === 'drained') return this.post({ kind: 'ended', attempt });
+    const { fault } = outcome;
+    if (outcome.kind === 'fatal') return this.post({ kind: 'ended', attempt, fault });
+    if (fault.kind !== 'protocol-error' && faultInfo(fault.kind).retry === 'resync') this.#places.forget();
+    this.post({ kind: 'lost', attempt, fault, roll: this.#ports.random() });
+  }
+
+  #track(task: Promise<void>): void {
+    const tracked = task.finally(() => this.#tasks.delete(tracked));
+    this.#tasks.add(tracked);
+  }
+
+  #subscribe(): () => void {
+    const { credentials } = this.#options;
+    const ends = [
+      this.#ports.lifecycle.subscribe((hint) => this.post({ kind: hint })),
+      credentials?.subscribe(() => this.post({ kind: 'rotate' })),
+    ];
+    return () => ends.forEach((end) => end?.());
+  }
+
+  #probe(): void {
+    if (this.#owned?.kind === 'attempt') this.#owned.attempt.probe();
+  }
+
+  // -------------------------------------------------------------------------------------------------- frames to handlers
+
+  #act(meaning: Meaning, attempt: Attempt): Outcome | undefined {
+    const { handlers } = this.#options;
+    switch (meaning.kind) {
+      case 'entry':
+        this.#tell(() => handlers.entry(meaning.sessionId, meaning.entry, meaning.cursor));
+        return undefined;
+      case 'snapshot':
+        this.#tell(() => handlers.snapshot(meaning.frame));
+        return undefined;
+      case 'feed':
+        this.#tell(() => handlers.feed?.(meaning.data, meaning.revision));
+        return undefined;
+      case 'hello':
+        attempt.setHeartbeat(meaning.hello.heartbeatMs);
+        this.#streamId = meaning.hello.streamId;
+        this.#tell(() => handlers.hello?.(meaning.hello));
+        this.#tellChange();
+        return undefined;
+      case 'goodbye':
+        return this.#part(meaning.goodbye);
+      case 'broken':
+        return { kind: 'retryable', fault: meaning.fault };
+      case 'nothing':
+        return undefined;
+    }
+  }
+
+  /** The end that the server announces: of the stream, or of one session's part. */
+  #part({ reason, sessionId, retryAfterMs, fault: kind }: Goodbye): Outcome | undefined {
+    const byReason =
+      reason === 'session-deleted' ? reason : reason === 'session-refused' ? 'forbidden' : 'disconnected';
+    const why = fault(
+      kind ?? byReason,
+      `The server ended the stream: ${reason}.`,
+      retryAfterMs === undefined ? {} : { retryAfterMs },
+    );
+    if (sessionId === undefined) {
+      // An expired token is renewed by the next attempt, which gets a 401.
+      return reason === 'auth-expired' ? { kind: 'retryable', fault: why } : outcomeOf(why);
+    }
+    this.#places.drop(sessionId);
+    this.#tell(() => this.#options.handlers.gone?.(sessionId, why));
+    return undefined;
+  }
+
+  #publish(state: MachineState): void {
+    switch (state.kind) {
+      case 'waiting':
+        this.publicState = { kind: 'waiting', delayMs: state.delayMs, fault: state.fault };
+        break;
+      case 'idle':
+        this.publicState = state.fault === undefined ? { kind: 'idle' } : { kind: 'idle', fault: state.fault };
+        break;
+      default:
+        this.publicState = { kind: state.kind };
+    }
+    this.#tell(() => this.#options.handlers.state?.(this.publicState));
+  }
+
+  /** R16: a reader's mistake is its own. */
+  #tell(handler: () => void): void {
+    try {
+      handler();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  #fail(error: unknown): void {
+    const { handlers } = this.#options;
+    try {
+      if (handlers.error === undefined) console.error(error);
+      else handlers.error(error);
+    } catch (again) {
+      console.error(again);
+    }
+  }
+
+  // --------------------------------------------------------------------------------- changing what a running stream follows
+
+  /** Changes of one turn of the event loop go out together, and one after the other. */
+  #tellChange(): void {
+    if (this.#changing || this.#streamId === undefined) return;
+    this.#changing = true;
+    this.#track(this.#sendChanges());
+  }
+
+  async #sendChanges(): Promise<void> {
+    try {
+      await Promise.resolve();
+      while (this.#owned?.kind === 'attempt' && this.#streamId !== undefined) {
+        const { signal } = this.#owned.attempt;
+        const change = this.#places.change();
+        if (change === undefined) return;
+        const sent = await this.#sendChange(this.#streamId, change, signal);
+        // Another node, or a stream that is gone: the next attempt tells everything.
+        if (!sent && !signal.aborted) this.post({ kind: 'rotate' });
+      }
+    } finally {
+      this.#changing = false;
+    }
+  }
+
+  async #sendChange(streamId: string, json: unknown, signal: AbortSignal): Promise<boolean> {
+    const { transport, baseUrl, credentials } = this.#options;
+    const url = `${baseUrl}/v1/events/${streamId}`;
+    try {
+      const { status, body } = await streamPostWithRetry(transport.short, { url, json, signal }, credentials);
+      await body.text();
+      return status >= 200 && status < 300;
+    } catch {
+      return false;
+    }
+  }
+}
+
+const isProgress = ({ kind }: Meaning): boolean => kind === 'entry' || kind === 'snapshot' || kind === 'feed';

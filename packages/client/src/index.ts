@@ -1,5 +1,24 @@
-export { openByteStream, type ByteStreamRequest, type ByteStreamResponse, type SafeByteStream } from './byte-stream.ts';
-export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';
-export type { Credentials, CredentialsOptions, RefreshOutcome, TokenStore } from './credentials.ts';
-export type { EventStream, EventStreamHandlers, EventStreamOptions, Place, StreamState } from './event-stream.ts';
+export { openByteStream, SafeByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
+export { systemClock } from './clock.ts';
+export {
+  createCredentials,
+  type Credentials,
+  type CredentialsOptions,
+  type RefreshOutcome,
+  type TokenStore,
+} from './credentials.ts';
+export {
+  EventStreamClient,
+  type EventStream,
+  type EventStreamHandlers,
+  type EventStreamOptions,
+  type Place,
+  type StreamState,
+  type StreamTarget,
+} from './event-stream.ts';
+export { fetchTransport, type FetchOptions } from './fetch-wire.ts';
+export { pageLifecycle, silentLifecycle } from './lifecycle.ts';
 export type { Clock, Hint, Lifecycle, Ports, Random, Timer } from './ports.ts';
+export { openWithCredentials, streamPostWithRetry, type AuthorizedResponse, type PostRequest } from './post.ts';
+export { faultOfResponse } from './problem.ts';
+export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';

@@ -1,7 +1,56 @@
 /** What a response that is no success means: its problem details (RFC 9457), or the best reading of its status. */
-import type { Fault } from '@holdfast/protocol/fault';
+import { fault, isFaultKind, type Fault, type FaultKind, type Problem } from '@holdfast/protocol/fault';
 
 import type { ByteStreamResponse } from './byte-stream.ts';
 
-/** Reads the body (at most 64 KiB of it) and ends it. Heeds `Retry-After`. Never rejects. */
-export declare function faultOfResponse(response: ByteStreamResponse): Promise<Fault>;
+const PROBLEM_BYTES_MAX = 65_536;
+
+/** Reads the body (at most 64 KiB of it) and ends it. Heeds `Retry-After` in seconds. Never rejects. */
+export async function faultOfResponse({ status, headers, body }: ByteStreamResponse): Promise<Fault> {
+  const text = await body.text(PROBLEM_BYTES_MAX).catch(() => '');
+  const problem = parseProblem(text);
+  const kind = problem.fault !== undefined && isFaultKind(problem.fault) ? problem.fault : kindOfStatus(status);
+  const retryAfterMs = problem.retryAfterMs ?? retryAfterMsOf(headers.get('retry-after'));
+  return fault(kind, problem.detail ?? `The server answered with status ${status}.`, {
+    ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
+    ...(problem.facts === undefined ? {} : { facts: problem.facts }),
+  });
+}
+
+function parseProblem(text: string): Partial<Problem> {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : {};
+  } catch {
+    return {};
+  }
+}
+
+function kindOfStatus(status: number): FaultKind {
+  switch (status) {
+    case 401:
+      return 'unauthorized';
+    case 403:
+      return 'forbidden';
+    case 404:
+      return 'route-not-found';
+    case 410:
+      return 'session-deleted';
+    case 429:
+      return 'rate-limited';
+    // A timeout, or a proxy in front of a gateway that is not there.
+    case 408:
+    case 425:
+    case 502:
+    case 503:
+    case 504:
+      return 'disconnected';
+    default:
+      return status >= 500 ? 'internal' : 'invalid-request';
+  }
+}
+
+/** Seconds, as gateways send them; a date would need the server's clock. */
+function retryAfterMsOf(header: string | null): number | undefined {
+  return header !== null && /^\d{1,6}$/.test(header) ? Number(header) * 1000 : undefined;
+}

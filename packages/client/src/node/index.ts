@@ -1,1 +1,1 @@
-export {};
+export { nodeTransport, type NodeTransportOptions } from './http-wire.ts';

@@ -1,0 +1,124 @@
+/**
+ * The wire over `fetch`: browsers, Bun, Deno, workers. The platform pools the sockets, so a connection is only a scope:
+ * closing it aborts what runs in it, and that is all there is to close.
+ *
+ * F1. One loop reads the body. Not reading is the pause: the platform's own buffer fills (a few MiB) and TCP slows the peer.
+ * F2. After `cancel` every rejection that the platform still makes is taken here and told nobody.
+ */
+import { fault, type Fault } from '@holdfast/protocol/fault';
+
+import { createTransport, type Transport } from './transport.ts';
+import type { Wire, WireConnection, WireExchange, WireRequest, WireSink } from './wire.ts';
+
+export interface FetchOptions {
+  readonly fetch?: typeof fetch;
+  /** Whether cookies go along. `same-origin` by default, as the platform has it. */
+  readonly credentials?: RequestCredentials;
+}
+
+export function fetchTransport(options: FetchOptions = {}): Transport {
+  return createTransport(fetchWire(options));
+}
+
+function fetchWire({ fetch = globalThis.fetch, credentials = 'same-origin' }: FetchOptions): Wire {
+  const scope: WireConnection = {
+    send(request, sink) {
+      const exchange = new FetchExchange(sink);
+      void exchange.run(request, fetch, credentials);
+      return exchange;
+    },
+    close() {},
+  };
+  return { open: () => scope, short: scope };
+}
+
+class FetchExchange implements WireExchange {
+  readonly #abort = new AbortController();
+  readonly #sink: WireSink;
+  #held = false;
+  #over = false;
+  #wake: (() => void) | undefined;
+
+  constructor(sink: WireSink) {
+    this.#sink = sink;
+  }
+
+  hold(): void {
+    this.#held = true;
+  }
+
+  flow(): void {
+    this.#held = false;
+    this.#wake?.();
+  }
+
+  cancel(): void {
+    this.#over = true;
+    this.#abort.abort();
+    this.#wake?.();
+  }
+
+  async run(
+    { url, method, headers, body }: WireRequest,
+    fetch: typeof globalThis.fetch,
+    credentials: RequestCredentials,
+  ): Promise<void> {
+    // The platform's types want to know that the bytes are not shared memory.
+    const init: RequestInit = {
+      method,
+      headers,
+      credentials,
+      body: (body as BodyInit | undefined) ?? null,
+      cache: 'no-store',
+      redirect: 'manual',
+      signal: this.#abort.signal,
+    };
+    try {
+      await Promise.resolve(); // W1
+      if (this.#over) return;
+      const response = await fetch.call(globalThis, url, init);
+      if (this.#over) return;
+      this.#sink.head(response.status, response.headers);
+      if (response.body !== null) await this.#read(response.body.getReader());
+      if (this.#finish()) this.#sink.end();
+    } catch (error) {
+      if (this.#finish()) this.#sink.fail(faultOf(error, url, init)); // F2
+    }
+  }
+
+  async #read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<void> {
+    for (;;) {
+      if (this.#held) await this.#flowing();
+      if (this.#over) return;
+      const { done, value } = await reader.read(); // F1
+      if (done || this.#over) return;
+      this.#sink.chunk(value);
+    }
+  }
+
+  #flowing(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = () => {
+        this.#wake = undefined;
+        resolve();
+      };
+    });
+  }
+
+  /** @returns whether it was still under way. */
+  #finish(): boolean {
+    const first = !this.#over;
+    this.#over = true;
+    return first;
+  }
+}
+
+/** The platform gives one `TypeError` to a lost network and to a request that cannot be: only building it again tells. */
+function faultOf(error: unknown, url: string, init: RequestInit): Fault {
+  try {
+    void new Request(url, init);
+  } catch {
+    return fault('invalid-request', `The request could not be made: ${String(error)}`);
+  }
+  return fault('disconnected', `The connection was lost: ${String(error)}`);
+}

@@ -1,0 +1,361 @@
+import { FaultError, type FaultKind } from '@holdfast/protocol/fault';
+
+import {
+  openByteStream,
+  type ByteStreamRequest,
+  type ByteStreamResponse,
+  type SafeByteStream,
+} from '../byte-stream.ts';
+import { createCredentials } from '../credentials.ts';
+import type { Clock } from '../ports.ts';
+import { streamPostWithRetry } from '../post.ts';
+import type { OwnedConnection, Transport } from '../transport.ts';
+import { equal, holds } from './expect.ts';
+import { patternHolds } from './pattern.ts';
+
+/** What the server has seen of the requests with one `key`. */
+export interface Facts {
+  readonly requests: number;
+  /** Responses that ended because their socket did. */
+  readonly closed: number;
+  readonly ended: number;
+  readonly sentBytes: number;
+  readonly ports: readonly number[];
+  readonly authorizations: readonly string[];
+}
+
+export interface SuiteServer {
+  /** Serves `/never`, `/head`, `/bytes`, `/script`, `/guarded`, `/status` and `/facts`. */
+  readonly origin: string;
+  /** An address where nobody listens. */
+  readonly deadUrl: string;
+}
+
+interface Setting extends SuiteServer {
+  readonly transport: Transport;
+  readonly clock: Clock;
+  /** Unique for each run of each case. */
+  readonly key: string;
+}
+
+export interface ByteStreamCase {
+  readonly name: string;
+  run(setting: Setting): Promise<void>;
+}
+
+const MIB = 1024 * 1024;
+
+export const byteStreamCases: readonly ByteStreamCase[] = [
+  {
+    name: 'A1: opening resolves once with status, headers and a body',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const { status, headers, body } = await open(setting, connection, '/bytes', { bytes: 100_000 });
+      equal(status, 200, 'status');
+      equal(headers.get('content-type'), 'application/octet-stream', 'a header');
+      equal(await readPattern(body), 100_000, 'bytes');
+      equal((await open(setting, connection, '/status', { status: 503 })).status, 503, 'status of an error');
+    },
+  },
+  {
+    name: 'A2: opening on a closed connection rejects with cancelled and sends nothing',
+    async run(setting) {
+      const connection = setting.transport.open();
+      connection.close();
+      equal(await faultOf(open(setting, connection, '/bytes')), 'cancelled', 'fault');
+      equal((await facts(setting)).requests, 0, 'requests that the server saw');
+    },
+  },
+  {
+    name: 'A2: closing at any instant of the open rejects with cancelled or gives a body that ends so',
+    async run(setting) {
+      for (let instant = 0; instant < 30; instant++) {
+        const connection = setting.transport.open();
+        const opened = open(setting, connection, '/head');
+        for (let i = 0; i < instant; i++) await (i < 20 ? undefined : tick(setting, 1));
+        connection.close();
+        const kind = await faultOf(opened.then(({ body }) => readPattern(body)));
+        equal(kind, 'cancelled', `fault at instant ${instant}`);
+      }
+    },
+  },
+  {
+    name: 'A3: a waiter that comes after the failure gets the real fault, and nobody an unhandled rejection',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const refused = openByteStream(connection, { url: setting.deadUrl });
+      let settled = false;
+      refused.catch(() => (settled = true));
+      while (!settled) await tick(setting, 5);
+      equal(await faultOf(refused), 'disconnected', 'fault');
+    },
+  },
+  {
+    name: 'A3: a body that was over before it is read gives every byte and its real end',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/bytes', { bytes: 50_000, end: 'cut' });
+      while (body.bufferedBytes < 50_000) await tick(setting, 5);
+      await facts(setting, 'closed');
+      await tick(setting, 20);
+      const { bytes, kind } = await readToFault(body);
+      equal(bytes, 50_000, 'bytes');
+      equal(kind, 'disconnected', 'fault');
+    },
+  },
+  {
+    name: 'A4: cancel before headers closes the socket at once',
+    async run(setting) {
+      const connection = setting.transport.open();
+      const opened = open(setting, connection, '/never');
+      await facts(setting, 'requests');
+      const before = setting.clock.now();
+      connection.close();
+      equal(await faultOf(opened), 'cancelled', 'fault');
+      await facts(setting, 'closed');
+      holds(setting.clock.now() - before < 2000, 'the server sees it within a round trip');
+    },
+  },
+  {
+    name: 'A4: a signal ends one request and leaves its connection to others',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const stop = new AbortController();
+      const opened = open(setting, connection, '/never', {}, { signal: stop.signal });
+      await facts(setting, 'requests');
+      stop.abort();
+      equal(await faultOf(opened), 'cancelled', 'fault');
+      await facts(setting, 'closed');
+      const { body } = await open(setting, connection, '/bytes', { bytes: 10 });
+      equal(await readPattern(body), 10, 'bytes of the next request');
+      equal(
+        await faultOf(open(setting, connection, '/bytes', {}, { signal: stop.signal })),
+        'cancelled',
+        'aborted before',
+      );
+    },
+  },
+  {
+    name: 'A5: break, return and throw end the request',
+    async run(setting) {
+      const leave: ((body: SafeByteStream) => Promise<void>)[] = [
+        async (body) => {
+          for await (const _ of body) break;
+        },
+        async (body) => {
+          for await (const _ of body.lines()) throw new Error('the reader failed');
+        },
+        async (body) => void (await body[Symbol.asyncIterator]().return?.()),
+        async (body) => {
+          for await (const _ of body.events()) break;
+        },
+      ];
+      for (const [index, by] of leave.entries()) {
+        await using connection = setting.transport.open();
+        const text = ['data: 1\n\n', 'data: 2\n\n', ...Array.from({ length: 2000 }, () => 'x'.repeat(10_000))];
+        const { body } = await script(setting, connection, text);
+        await by(body).catch(() => {});
+        await facts(setting, 'closed', index + 1);
+      }
+    },
+  },
+  {
+    name: 'A6: a connection closed in mid-stream ends the iterator after every accepted byte',
+    async run(setting) {
+      const connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/bytes', { bytes: 900_000, end: 'hang' });
+      while (body.bufferedBytes < 900_000) await tick(setting, 5);
+      connection.close();
+      const { bytes, kind } = await readToFault(body);
+      equal(bytes, 900_000, 'bytes');
+      equal(kind, 'cancelled', 'fault');
+      await facts(setting, 'closed');
+    },
+  },
+  {
+    name: 'A6: cancelling by the reader drops what waits and wakes a pending read',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/head');
+      const pending = readToFault(body);
+      body.cancel();
+      equal((await pending).kind, 'cancelled', 'fault');
+      equal(await readPattern(body), 0, 'bytes afterwards');
+      await facts(setting, 'closed');
+    },
+  },
+  {
+    name: 'A7: a reader that does not read stops the sender within 12 MiB, and loses nothing',
+    async run(setting) {
+      const total = 40 * MIB;
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/bytes', { bytes: total });
+      const still = await standstill(setting);
+      holds(still < 12 * MIB, `the server stands still at ${still} bytes`);
+      holds(body.bufferedBytes > MIB, 'the queue is filled eagerly up to the high mark');
+      holds(body.bufferedBytes < 3 * MIB, `the overshoot is one chunk: ${body.bufferedBytes}`);
+      equal(await readPattern(body), total, 'bytes');
+      holds(body.pauses >= 1 && body.pauses <= total / (MIB * 0.75) + 1, `${body.pauses} pauses`);
+    },
+  },
+  {
+    name: 'A7: the marks are options, and a pause never outlives the drain',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const marks = { highWaterBytes: 4096, lowWaterBytes: 1024 };
+      const { body } = await open(setting, connection, '/bytes', { bytes: 4 * MIB, chunk: 1000 }, marks);
+      equal(await readPattern(body), 4 * MIB, 'bytes');
+      equal(body.bufferedBytes, 0, 'what waits at the end');
+    },
+  },
+  {
+    name: 'A8: lines over any chunking: split UTF-8, CRLF, CR, a byte order mark, no final newline',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const text = '\uFEFFeins\r\nzwei\rdrei\n\n漢字🎉\r\r\n\uFEFFfünf\nlast';
+      const bytes = new TextEncoder().encode(text);
+      const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
+      const { body } = await script(setting, connection, chunks);
+      const lines: string[] = [];
+      for await (const line of body.lines()) lines.push(line);
+      const expected = ['eins', 'zwei', 'drei', '', '漢字🎉', '', '\uFEFFfünf', 'last'];
+      equal(JSON.stringify(lines), JSON.stringify(expected), 'lines');
+    },
+  },
+  {
+    name: 'A8: a line larger than the watermark passes, one larger than the cap is a typed fault',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const chunks = Array.from({ length: 40 }, () => 'y'.repeat(65_536));
+      const { body } = await script(setting, connection, chunks);
+      let length = 0;
+      for await (const line of body.lines()) length += line.length;
+      equal(length, 40 * 65_536, 'characters');
+      const { body: again } = await script(setting, connection, chunks);
+      equal(await faultOf(again.lines(MIB).next()), 'line-too-large', 'fault');
+    },
+  },
+  {
+    name: 'A10: a 401 is drained, refreshed once for all callers, and retried on the same connection',
+    async run(setting) {
+      let refreshes = 0;
+      const credentials = createCredentials({
+        token: 'stale',
+        refresh: async () => {
+          refreshes++;
+          await tick(setting, 10);
+          return { kind: 'renewed', token: 'good' };
+        },
+      });
+      const url = at(setting, '/guarded', { bytes: 20_000 });
+      const answers = await Promise.all(
+        [1, 2, 3].map(async (json) => {
+          await using connection = setting.transport.open();
+          const { status, body } = await streamPostWithRetry(connection, { url, json }, credentials);
+          return `${status} ${await body.text()}`;
+        }),
+      );
+      equal(answers.join(), '200 1,200 2,200 3', 'answers');
+      equal(refreshes, 1, 'refreshes');
+      equal((await facts(setting)).requests, 6, 'requests');
+    },
+  },
+  {
+    name: 'A10: a second 401 and a refused refresh are terminal, one that did not get through is not',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const post = (refresh?: Parameters<typeof createCredentials>[0]['refresh']): Promise<unknown> =>
+        streamPostWithRetry(
+          connection,
+          { url: at(setting, '/guarded') },
+          createCredentials({ token: 'stale', ...(refresh === undefined ? {} : { refresh }) }),
+        );
+      equal(await faultOf(post(async () => ({ kind: 'renewed', token: 'bad' }))), 'auth-refused', 'second 401');
+      equal(await faultOf(post()), 'auth-refused', 'no refresh');
+      equal(await faultOf(post(() => Promise.reject(new Error('no network')))), 'auth-unavailable', 'lost refresh');
+    },
+  },
+];
+
+// ------------------------------------------------------------------------------------------------------ the tools
+
+function at({ origin, key }: Setting, path: string, query: Readonly<Record<string, string | number>> = {}): string {
+  const entries = Object.entries({ key, ...query }).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
+  return `${origin}${path}?${entries.join('&')}`;
+}
+
+function open(
+  setting: Setting,
+  connection: OwnedConnection,
+  path: string,
+  query: Readonly<Record<string, string | number>> = {},
+  more: Partial<ByteStreamRequest> = {},
+): Promise<ByteStreamResponse> {
+  return openByteStream(connection, { url: at(setting, path, query), ...more });
+}
+
+function script(
+  setting: Setting,
+  connection: OwnedConnection,
+  chunks: readonly (string | Uint8Array)[],
+): Promise<ByteStreamResponse> {
+  const encoded = chunks.map((chunk) => btoa(typeof chunk === 'string' ? chunk : String.fromCharCode(...chunk)));
+  return open(setting, connection, '/script', {}, { method: 'POST', body: JSON.stringify(encoded) });
+}
+
+/** With `until`, answers when the fact has come `count` times. */
+async function facts(setting: Setting, until?: 'requests' | 'closed' | 'ended', count: number = 1): Promise<Facts> {
+  const url = at(setting, '/facts', until === undefined ? {} : { until, count });
+  const { body } = await openByteStream(setting.transport.short, { url });
+  return JSON.parse(await body.text()) as Facts;
+}
+
+/** Where the server's count has not moved for half a second. */
+async function standstill(setting: Setting): Promise<number> {
+  let last = -1;
+  for (let same = 0; same < 20;) {
+    await tick(setting, 25);
+    const { sentBytes } = await facts(setting);
+    same = sentBytes === last ? same + 1 : 0;
+    last = sentBytes;
+  }
+  return last;
+}
+
+/** @returns how many bytes there were, each of them right. */
+async function readPattern(body: SafeByteStream): Promise<number> {
+  let offset = 0;
+  for await (const bytes of body) {
+    holds(patternHolds(bytes, offset), `the bytes from ${offset} on are those that were sent`);
+    offset += bytes.length;
+  }
+  return offset;
+}
+
+async function readToFault(body: SafeByteStream): Promise<{ bytes: number; kind: FaultKind | 'none' }> {
+  let offset = 0;
+  try {
+    for await (const bytes of body) {
+      holds(patternHolds(bytes, offset), `the bytes from ${offset} on are those that were sent`);
+      offset += bytes.length;
+    }
+  } catch (error) {
+    if (error instanceof FaultError) return { bytes: offset, kind: error.fault.kind };
+    throw error;
+  }
+  return { bytes: offset, kind: 'none' };
+}
+
+async function faultOf(task: Promise<unknown>): Promise<FaultKind | 'none'> {
+  try {
+    await task;
+    return 'none';
+  } catch (error) {
+    if (error instanceof FaultError) return error.fault.kind;
+    throw error;
+  }
+}
+
+function tick({ clock }: Setting, delayMs: number): Promise<void> {
+  return new Promise((resolve) => void clock.after(delayMs, resolve));
+}
