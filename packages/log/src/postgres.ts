@@ -1,1 +1,280 @@
-export {};
+/**
+ * The log on PostgreSQL alone: for many nodes on one database, which share nothing else.
+ *
+ * Stages of an append: the stream's lane (a writer connection) → one transaction for whatever is waiting there → readers of this
+ * process → the verdict → `NOTIFY` to the other nodes.
+ *
+ *  1. A stream's lane is chosen by its name, so this node's appends to it keep their order (L5).
+ *  2. Reads go through a pool; they never wait for a writer.
+ *  3. What a lost connection leaves unknown is asked for after it is back (`connection.ts`): an append is reported as done
+ *     exactly where it was.
+ */
+import { FaultError } from '@holdfast/protocol';
+import { Client, Pool } from 'pg';
+import type { Commit, BatchResult } from './postgres/append.ts';
+import { clientConfig, Connection, type ConnectionOptions } from './postgres/connection.ts';
+import * as consumerSteps from './postgres/consumers.ts';
+import { FanOut } from './postgres/fan-out.ts';
+import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
+import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
+import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
+import * as streamSteps from './postgres/streams.ts';
+import { pause } from './postgres/wait-clock.ts';
+import type { Log, Refused, Rows } from './port.ts';
+import { Hub } from './subscription.ts';
+
+export interface PostgresLogOptions {
+  /** `postgres://user@host/db`. `LISTEN` needs a direct connection or a session pooler, not a transaction pooler. */
+  readonly url: string;
+  /** This process, as the other nodes know it; new at every start. */
+  readonly node: string;
+  /** Writer connections. Default 3. */
+  readonly writers?: number;
+  /** Connections for everything else. Default 6. */
+  readonly readers?: number;
+}
+
+/** @throws FaultError `storage-unavailable`: no server, one that is too old or unsafe, or a newer schema. */
+export async function openPostgresLog(options: PostgresLogOptions): Promise<Log> {
+  const connection: ConnectionOptions = { url: options.url, applicationName: `holdfast ${options.node}` };
+  await prepare(connection);
+  return new PostgresLog(connection, options);
+}
+
+async function prepare(connection: ConnectionOptions): Promise<void> {
+  const client = new Client(clientConfig(connection));
+  try {
+    await client.connect();
+    await refuseUnsafe(client);
+    await migrate(client);
+  } catch (error) {
+    throw error instanceof FaultError ? error : new FaultError(faultOfError(error), { cause: error });
+  } finally {
+    await client.end().catch(() => undefined);
+  }
+}
+
+class PostgresLog implements Log {
+  readonly consumers: Log['consumers'];
+  readonly holders: Log['holders'];
+  readonly rows: Rows;
+  readonly #lanes: readonly Lane[];
+  readonly #pool: Pool;
+  readonly #steps: readonly Connection[];
+  readonly #sender: Connection;
+  readonly #hub: Hub;
+  readonly #fanOut: FanOut;
+  readonly #watchers = new Set<() => void>();
+  #nextStep = 0;
+
+  constructor(connection: ConnectionOptions, { node, writers = 3, readers = 6 }: PostgresLogOptions) {
+    this.#pool = new Pool({ ...clientConfig(connection), max: readers });
+    this.#pool.on('error', () => undefined);
+    this.#hub = new Hub({ read: (stream, range) => this.read(stream, range), pause: () => pause(200) });
+    this.#lanes = Array.from(
+      { length: writers },
+      () => new Lane(new Connection(connection), (result) => this.#committed(result)),
+    );
+    this.#steps = Array.from({ length: writers }, () => new Connection(connection));
+    this.#sender = new Connection(connection);
+    this.#fanOut = new FanOut({
+      node,
+      hub: this.#hub,
+      connection,
+      sender: this.#sender,
+      query: this.#query,
+      onRows: () => this.#rowsChanged(),
+    });
+    this.consumers = this.#makeConsumers();
+    this.holders = {
+      renew: (id, leaseMs) => consumerSteps.renew(this.#query, id, leaseMs).catch(unavailable),
+      leave: (id) => consumerSteps.leave(this.#query, id),
+    };
+    this.rows = this.#makeRows();
+  }
+
+  async create(...[stream, options]: Parameters<Log['create']>): ReturnType<Log['create']> {
+    try {
+      const { verdict, appended } = await this.#step().transaction((client) =>
+        streamSteps.create(client, stream, options),
+      );
+      if (appended !== undefined) this.#committed(appended);
+      return verdict;
+    } catch (error) {
+      return refuse(error);
+    }
+  }
+
+  stat(stream: string): ReturnType<Log['stat']> {
+    return streamSteps.stat(this.#query, stream).catch(refuse);
+  }
+
+  append(...[stream, append]: Parameters<Log['append']>): ReturnType<Log['append']> {
+    return this.#laneOf(stream).append({ stream, append });
+  }
+
+  read(...[stream, range]: Parameters<Log['read']>): ReturnType<Log['read']> {
+    return streamSteps.read(this.#query, stream, range).catch(refuse);
+  }
+
+  subscribe(...[stream, after, options]: Parameters<Log['subscribe']>): ReturnType<Log['subscribe']> {
+    return this.#hub.subscribe(stream, after, options);
+  }
+
+  async findKey(stream: string, id: string): ReturnType<Log['findKey']> {
+    const [found] = await this.#query<{ first: number; last: number; hash: string }>(
+      'SELECT k.first, k.last, k.hash FROM keys k JOIN streams s ON s.id = k.stream_id WHERE s.name = $1 AND k.id = $2',
+      [stream, id],
+    );
+    return found;
+  }
+
+  async delete(...[stream, tombstones = []]: Parameters<Log['delete']>): ReturnType<Log['delete']> {
+    try {
+      const erased = await this.#step().transaction((client) => streamSteps.erase(client, stream, tombstones));
+      if (erased.kind !== 'missing') this.#gone(stream);
+      return { kind: erased.kind };
+    } catch (error) {
+      return refuse(error);
+    }
+  }
+
+  pack(): Promise<number> {
+    return Promise.resolve(0);
+  }
+
+  truncate(stream: string, upTo: number): Promise<void> {
+    return this.#step().transaction((client) => streamSteps.truncate(client, stream, upTo));
+  }
+
+  async expire(): Promise<number> {
+    const gone = await this.#step().transaction((client) => streamSteps.expire(client));
+    for (const stream of gone) this.#gone(stream);
+    return gone.length;
+  }
+
+  async now(): Promise<number> {
+    const [row] = await this.#query<{ now: number }>(`SELECT ${NOW_MS} AS now`, []);
+    return row?.now ?? 0;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await Promise.all(this.#steps.map((step) => step.close()));
+    this.#hub.close();
+    await this.#fanOut.close();
+    await this.#sender.close();
+    await this.#pool.end();
+  }
+
+  // ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  readonly #query: Query = async <T extends object>(
+    text: string,
+    values: readonly unknown[],
+  ): Promise<readonly T[]> => {
+    try {
+      const { rows } = await this.#pool.query<T>(text, [...values]);
+      return rows;
+    } catch (error) {
+      throw error instanceof FaultError ? error : new FaultError(faultOfError(error), { cause: error });
+    }
+  };
+
+  #makeConsumers(): Log['consumers'] {
+    return {
+      acquire: (stream, consumer, holder) =>
+        this.#step()
+          .transaction((client) => consumerSteps.acquire(client, stream, consumer, holder))
+          .catch(refuse),
+      release: async (stream, consumer, release) => {
+        try {
+          const verdict = await this.#step().transaction((client) =>
+            consumerSteps.release(client, stream, consumer, release),
+          );
+          if (verdict.kind === 'released' && (release.rows ?? []).length > 0) this.#announce([], true);
+          return verdict;
+        } catch (error) {
+          return refuse(error);
+        }
+      },
+      pending: (consumer, options) => consumerSteps.pending(this.#query, consumer, options),
+      nextWakeMs: (consumer) => consumerSteps.nextWakeMs(this.#query, consumer),
+    };
+  }
+
+  #makeRows(): Rows {
+    return {
+      get: async (table, stream, key) =>
+        this.#numbered(async () => [await getRow(this.#query, table, stream, key)]).then(([row]) => row),
+      list: (query) => this.#numbered(() => listRows(this.#query, query)),
+      search: (query) => this.#numbered(() => searchRows(this.#query, query)),
+      changes: async (query) => {
+        await this.#sequence();
+        return changedRows(this.#query, query);
+      },
+      watch: (onCommit) => {
+        const watcher = (): void => onCommit();
+        this.#watchers.add(watcher);
+        return () => void this.#watchers.delete(watcher);
+      },
+    };
+  }
+
+  /** Rows that were committed a moment ago may still be without a rev. */
+  async #numbered<T extends { readonly rev: number } | undefined>(
+    read: () => Promise<readonly T[]>,
+  ): Promise<readonly T[]> {
+    const rows = await read();
+    if (rows.every((row) => row === undefined || row.rev > 0)) return rows;
+    await this.#sequence();
+    return read();
+  }
+
+  async #sequence(): Promise<void> {
+    const [unseen] = await this.#query<{ any: boolean }>(
+      'SELECT EXISTS (SELECT 1 FROM rows WHERE rev IS NULL) AS any',
+      [],
+    );
+    if (unseen?.any === true) await this.#step().transaction(sequence);
+  }
+
+  #laneOf(stream: string): Lane {
+    let hash = 0;
+    for (let index = 0; index < stream.length; index += 1) hash = (hash * 31 + stream.charCodeAt(index)) | 0;
+    const lane = this.#lanes[Math.abs(hash) % this.#lanes.length];
+    if (lane === undefined) throw new Error('A PostgreSQL log has at least one writer.');
+    return lane;
+  }
+
+  /** Connections for steps that are not appends, in turn. */
+  #step(): Connection {
+    this.#nextStep = (this.#nextStep + 1) % this.#steps.length;
+    const step = this.#steps[this.#nextStep];
+    if (step === undefined) throw new Error('A PostgreSQL log has at least one writer.');
+    return step;
+  }
+
+  #committed({ commits, hasRows }: BatchResult): void {
+    for (const { stream, records, closed } of commits)
+      if (this.#hub.has(stream)) this.#hub.appended(stream, records, closed);
+    this.#announce(commits, hasRows);
+  }
+
+  #announce(commits: readonly Commit[], hasRows: boolean): void {
+    this.#fanOut.publish(commits, hasRows);
+    if (hasRows) this.#rowsChanged();
+  }
+
+  #gone(stream: string): void {
+    this.#hub.deleted(stream);
+    this.#fanOut.publishDeleted(stream);
+    this.#rowsChanged();
+  }
+
+  #rowsChanged(): void {
+    for (const watcher of this.#watchers) watcher();
+  }
+}
+
+const refuse = (error: unknown): Extract<Refused, { kind: 'unavailable' }> => unavailable(error);

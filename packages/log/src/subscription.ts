@@ -96,6 +96,16 @@ export class Hub {
     for (const topic of this.topicsByStream.values()) topic.endAll({ kind: 'cancelled' });
   }
 
+  /** How far this process knows a stream that is read here. */
+  headOf(stream: StreamName): number | undefined {
+    return this.topicsByStream.get(stream)?.knownHead;
+  }
+
+  /** The streams that are read here. */
+  streams(): StreamName[] {
+    return [...this.topicsByStream.keys()];
+  }
+
   /** For metrics and leak tests. */
   get size(): { readonly topics: number; readonly readers: number; readonly tailsBytes: number } {
     let readers = 0;
@@ -151,6 +161,10 @@ class Topic {
     this.resize(this.tailBytes + bytes);
     this.sinceCut += records.length;
     this.learn(records.at(-1)?.seq ?? this.head ?? 0, closed);
+  }
+
+  get knownHead(): number | undefined {
+    return this.head;
   }
 
   learn(head: number, closed: boolean): void {

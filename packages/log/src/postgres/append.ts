@@ -1,0 +1,257 @@
+/**
+ * Appends in batches: one transaction for many streams, a verdict for each append.
+ *
+ * Stages: lock the streams' rows in id order → read what else decides (epochs, keys, producers), which the locks now guard →
+ * admit each append in order, purely (`admission.ts`) → write everything admitted in one statement → commit.
+ *
+ * 1. The second read is a statement of its own: it sees what was committed while the first waited for its locks.
+ * 2. A refused append has written nothing and its neighbours do not notice it (L5).
+ */
+import type { Client } from 'pg';
+import { admit, type KnownAppend, type KnownProducer, type Line } from '../admission.ts';
+import type { Append, AppendVerdict, LogRecord, StreamName } from '../port.ts';
+import { logRecords } from '../record.ts';
+import { putRows } from './rows.ts';
+import { NOW_MS } from './schema.ts';
+
+export interface Request {
+  readonly stream: StreamName;
+  readonly append: Append;
+}
+
+/** What was committed, for readers: in the order of the requests. */
+export interface Commit {
+  readonly stream: StreamName;
+  readonly records: readonly LogRecord[];
+  readonly closed: boolean;
+}
+
+export interface BatchResult {
+  readonly verdicts: readonly AppendVerdict[];
+  readonly commits: readonly Commit[];
+  readonly hasRows: boolean;
+}
+
+/** A stream inside the transaction, with what this batch has done to it. */
+export class LockedLine implements Line {
+  readonly id: number;
+  readonly deleted: boolean;
+  head: number;
+  closed: boolean;
+  readonly #epochs = new Map<string, number>();
+  readonly #keys = new Map<string, KnownAppend>();
+  readonly #producers = new Map<string, KnownProducer>();
+
+  constructor(row: LineRow) {
+    this.id = row.id;
+    this.deleted = row.deleted || row.expired;
+    this.head = row.head;
+    this.closed = row.closed;
+  }
+
+  epochOf(consumer: string): number {
+    return this.#epochs.get(consumer) ?? 0;
+  }
+  findKey(id: string): KnownAppend | undefined {
+    return this.#keys.get(id);
+  }
+  findProducer(id: string): KnownProducer | undefined {
+    return this.#producers.get(id);
+  }
+  noteEpoch(consumer: string, epoch: number): void {
+    this.#epochs.set(consumer, epoch);
+  }
+  noteKey(id: string, known: KnownAppend): void {
+    this.#keys.set(id, known);
+  }
+  noteProducer(id: string, known: KnownProducer): void {
+    this.#producers.set(id, known);
+  }
+}
+
+interface LineRow {
+  readonly id: number;
+  readonly name: string;
+  readonly head: number;
+  readonly closed: boolean;
+  readonly deleted: boolean;
+  readonly expired: boolean;
+  readonly now: number;
+}
+
+/** Also used by whoever else changes what belongs to a stream (schema rule 2). */
+export async function lockLines(
+  client: Client,
+  names: readonly StreamName[],
+): Promise<{ readonly lines: Map<StreamName, LockedLine>; readonly now: number }> {
+  const { rows } = await client.query<LineRow>({
+    name: 'lock-lines',
+    text: `SELECT id, name, head, closed, deleted, ${NOW_MS} AS now,
+             (coalesce(expires_at, touched_at + ttl_ms, 9e18::bigint) <= ${NOW_MS}
+              OR coalesce(touched_at + ttl_ms, 9e18::bigint) <= ${NOW_MS}) AS expired
+           FROM streams WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE`,
+    values: [[...new Set(names)]],
+  });
+  const lines = new Map(rows.map((row) => [row.name, new LockedLine(row)]));
+  return { lines, now: Math.max(0, ...rows.map((row) => row.now)) };
+}
+
+export async function appendBatch(client: Client, requests: readonly Request[]): Promise<BatchResult> {
+  const { lines, now } = await lockLines(
+    client,
+    requests.map((request) => request.stream),
+  );
+  await readDeciders(client, requests, lines);
+  const writes = new Writes(now);
+  const verdicts = requests.map((request) => writes.decide(request, lines.get(request.stream)));
+  if (writes.commits.length > 0) await writes.write(client, lines);
+  for (const { id, changes } of writes.rows) await putRows(client, id, changes);
+  return { verdicts, commits: writes.commits, hasRows: writes.rows.length > 0 };
+}
+
+/** Stage 2. */
+async function readDeciders(
+  client: Client,
+  requests: readonly Request[],
+  lines: ReadonlyMap<StreamName, LockedLine>,
+): Promise<void> {
+  const fenced: [number, string][] = [];
+  const keyed: [number, string][] = [];
+  const produced: [number, string][] = [];
+  const byId = new Map<number, LockedLine>();
+  for (const { stream, append } of requests) {
+    const line = lines.get(stream);
+    if (line === undefined) continue;
+    byId.set(line.id, line);
+    if (append.fence !== undefined) fenced.push([line.id, append.fence.consumer]);
+    if (append.key !== undefined) keyed.push([line.id, append.key.id]);
+    if (append.producer !== undefined) produced.push([line.id, append.producer.id]);
+  }
+  if (fenced.length + keyed.length + produced.length === 0) return;
+  const { rows } = await client.query<{
+    kind: string;
+    line: number;
+    id: string;
+    epoch: number;
+    seq: number;
+    first: number;
+    last: number;
+    hash: string;
+  }>({
+    name: 'read-deciders',
+    text: `SELECT 'fence' AS kind, c.stream_id AS line, c.name AS id, c.epoch, 0::bigint AS seq, 0::bigint AS first, 0::bigint AS last, '' AS hash
+             FROM unnest($1::bigint[], $2::text[]) AS w(line, id) JOIN consumers c ON c.stream_id = w.line AND c.name = w.id
+           UNION ALL
+           SELECT 'key', k.stream_id, k.id, 0, 0, k.first, k.last, k.hash
+             FROM unnest($3::bigint[], $4::text[]) AS w(line, id) JOIN keys k ON k.stream_id = w.line AND k.id = w.id
+           UNION ALL
+           SELECT 'producer', p.stream_id, p.id, p.epoch, p.seq, p.first, p.last, ''
+             FROM unnest($5::bigint[], $6::text[]) AS w(line, id) JOIN producers p ON p.stream_id = w.line AND p.id = w.id`,
+    values: [...columns(fenced), ...columns(keyed), ...columns(produced)],
+  });
+  for (const row of rows) {
+    const line = byId.get(row.line);
+    if (row.kind === 'fence') line?.noteEpoch(row.id, row.epoch);
+    else if (row.kind === 'key') line?.noteKey(row.id, row);
+    else line?.noteProducer(row.id, row);
+  }
+}
+
+const columns = (pairs: readonly [number, string][]): [number[], string[]] => [
+  pairs.map(([line]) => line),
+  pairs.map(([, id]) => id),
+];
+
+/** Stages 3 and 4. */
+class Writes {
+  readonly commits: Commit[] = [];
+  readonly rows: { readonly id: number; readonly changes: NonNullable<Append['rows']> }[] = [];
+  readonly #now: number;
+  readonly #records: { readonly line: number[]; readonly seq: number[]; readonly body: Uint8Array[] } = {
+    line: [],
+    seq: [],
+    body: [],
+  };
+  readonly #keys: [number, string, string, number, number][] = [];
+  readonly #producers = new Map<string, [number, string, number, number, number, number]>();
+  readonly #touched = new Set<StreamName>();
+
+  constructor(now: number) {
+    this.#now = now;
+  }
+
+  decide({ stream, append }: Request, line: LockedLine | undefined): AppendVerdict {
+    if (line === undefined) return { kind: 'missing' };
+    if (line.deleted) return { kind: 'deleted' };
+    const admission = admit(line, append);
+    if (admission.kind !== 'admitted') return admission;
+    const { first, last } = admission;
+    const { key, producer, rows = [], records } = append;
+    for (const [index, body] of records.entries()) {
+      this.#records.line.push(line.id);
+      this.#records.seq.push(first + index);
+      this.#records.body.push(body);
+    }
+    if (key !== undefined) {
+      line.noteKey(key.id, { first, last, hash: key.hash });
+      this.#keys.push([line.id, key.id, key.hash, first, last]);
+    }
+    if (producer !== undefined) {
+      line.noteProducer(producer.id, { ...producer, first, last });
+      this.#producers.set(`${line.id}/${producer.id}`, [
+        line.id,
+        producer.id,
+        producer.epoch,
+        producer.seq,
+        first,
+        last,
+      ]);
+    }
+    if (rows.length > 0) this.rows.push({ id: line.id, changes: rows });
+    line.head = last;
+    line.closed ||= append.close === true;
+    this.#touched.add(stream);
+    this.commits.push({ stream, records: logRecords(first, this.#now, records), closed: line.closed });
+    return { kind: 'appended', first, last, at: this.#now };
+  }
+
+  async write(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<void> {
+    const touched = [...this.#touched].map((name) => lines.get(name)).filter((line) => line !== undefined);
+    const producers = [...this.#producers.values()];
+    const { line, seq, body } = this.#records;
+    await client.query({
+      name: 'write-batch',
+      text: `WITH heads AS (
+               UPDATE streams s SET head = v.head, closed = v.closed, touched_at = $4
+               FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS v(id, head, closed) WHERE s.id = v.id
+             ), behind AS (
+               UPDATE consumers c SET behind = true WHERE c.stream_id = ANY($5::bigint[]) AND NOT c.behind
+             ), bodies AS (
+               INSERT INTO records (stream_id, seq, at, body)
+               SELECT v.line, v.seq, $4, v.body FROM unnest($5::bigint[], $6::bigint[], $7::bytea[]) AS v(line, seq, body)
+             ), keyed AS (
+               INSERT INTO keys (stream_id, id, hash, first, last)
+               SELECT * FROM unnest($8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[])
+             )
+             INSERT INTO producers (stream_id, id, epoch, seq, first, last)
+             SELECT * FROM unnest($13::bigint[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
+             ON CONFLICT (stream_id, id) DO UPDATE
+               SET epoch = excluded.epoch, seq = excluded.seq, first = excluded.first, last = excluded.last`,
+      values: [
+        touched.map((one) => one.id),
+        touched.map((one) => one.head),
+        touched.map((one) => one.closed),
+        this.#now,
+        line,
+        seq,
+        body,
+        ...transpose(this.#keys, 5),
+        ...transpose(producers, 6),
+      ],
+    });
+  }
+}
+
+function transpose(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
+  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column]));
+}

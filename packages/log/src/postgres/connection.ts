@@ -1,0 +1,137 @@
+/**
+ * One connection to PostgreSQL that comes back by itself, and transactions on it whose outcome is always known.
+ *
+ * 1. One user at a time: `use` runs its callers one after the other (`pg` allows no overlapping queries on a client).
+ * 2. A connection that failed is thrown away; the next use opens another. Nothing is retried here.
+ * 3. A commit whose answer was lost is looked up by its transaction id: it is reported as what became of it, committed or
+ *    not. Only where the server cannot be asked within `RESOLVE_MS` does the caller get an unknown outcome.
+ */
+import { fault, FaultError } from '@holdfast/protocol';
+import { Client, types as defaultTypes, type ClientConfig, type CustomTypesConfig, type QueryResult } from 'pg';
+import { monotonicMs, pause } from './wait-clock.ts';
+
+const CONNECT_TIMEOUT_MS = 5_000;
+/** A server that does not answer a statement within this is taken for lost. */
+const QUERY_TIMEOUT_MS = 15_000;
+const RESOLVE_MS = 5_000;
+const RESOLVE_PAUSE_MS = 50;
+
+const INT8 = 20;
+/** Seqs and times are int8 and far below 2^53. */
+const types: CustomTypesConfig = {
+  getTypeParser: (oid, format) =>
+    oid === INT8 && format !== 'binary' ? Number : defaultTypes.getTypeParser(oid, format),
+};
+
+export interface ConnectionOptions {
+  readonly url: string;
+  readonly applicationName: string;
+}
+
+export const clientConfig = ({ url, applicationName }: ConnectionOptions): ClientConfig => ({
+  connectionString: url,
+  types,
+  keepAlive: true,
+  application_name: applicationName,
+  connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+  query_timeout: QUERY_TIMEOUT_MS,
+  statement_timeout: QUERY_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: QUERY_TIMEOUT_MS,
+});
+
+export class Connection {
+  readonly #options: ConnectionOptions;
+  #client: Client | undefined;
+  #last: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+  }
+
+  /** Rule 1. */
+  use<T>(run: (client: Client) => Promise<T>): Promise<T> {
+    const next = this.#last.then(async () => run(await this.#connected()));
+    this.#last = next.catch(() => undefined);
+    return next;
+  }
+
+  /** In a transaction, `READ COMMITTED`: each statement sees what was committed before it, the locks it waited for included. */
+  transaction<T>(run: (client: Client) => Promise<T>): Promise<T> {
+    return this.use(async (client) => {
+      const xid = await begin(client).catch((error: unknown) => this.#fail(client, error));
+      const result = await run(client).catch((error: unknown) => this.#rollBack(client, error));
+      await client.query('COMMIT').catch((error: unknown) => this.#resolve(client, xid, error));
+      return result;
+    });
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#last;
+    await this.#client?.end().catch(() => undefined);
+    this.#client = undefined;
+  }
+
+  async #connected(): Promise<Client> {
+    if (this.#closed) throw new FaultError(fault('shutting-down', 'The log was closed. Open it again to go on.'));
+    if (this.#client !== undefined) return this.#client;
+    const client = new Client(clientConfig(this.#options));
+    client.on('error', () => this.#drop(client));
+    client.on('end', () => this.#drop(client));
+    await client.connect();
+    // Stronger settings of the server (remote_apply) stand.
+    await client.query(
+      `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`,
+    );
+    this.#client = client;
+    return client;
+  }
+
+  #drop(client: Client): void {
+    if (this.#client !== client) return;
+    this.#client = undefined;
+    void client.end().catch(() => undefined);
+  }
+
+  #fail(client: Client, error: unknown): never {
+    this.#drop(client);
+    throw error;
+  }
+
+  async #rollBack(client: Client, error: unknown): Promise<never> {
+    await client.query('ROLLBACK').catch(() => this.#drop(client));
+    throw error;
+  }
+
+  /** Rule 3: returns where the transaction was committed after all, throws where it was not or nobody can say. */
+  async #resolve(client: Client, xid: string, error: unknown): Promise<void> {
+    this.#drop(client);
+    const until = monotonicMs() + RESOLVE_MS;
+    for (;;) {
+      const status = await this.#statusOf(xid).catch(() => undefined);
+      if (status === 'committed') return;
+      const open = status === undefined || status === 'in progress';
+      if (!open || monotonicMs() > until) throw error;
+      await pause(RESOLVE_PAUSE_MS);
+    }
+  }
+
+  async #statusOf(xid: string): Promise<string | null> {
+    const client = await this.#connected();
+    const { rows } = await client.query<{ status: string | null }>('SELECT pg_xact_status($1::text::xid8) AS status', [
+      xid,
+    ]);
+    return rows[0]?.status ?? null;
+  }
+}
+
+/** One round trip: the transaction and its name. */
+async function begin(client: Client): Promise<string> {
+  const results = (await client.query(
+    'BEGIN; SELECT pg_current_xact_id()::text AS xid',
+  )) as unknown as readonly QueryResult<{ xid: string }>[];
+  const xid = results.at(-1)?.rows[0]?.xid;
+  if (xid === undefined) throw new Error('PostgreSQL gave no transaction id.');
+  return xid;
+}

@@ -1,0 +1,192 @@
+/**
+ * Commits of other nodes, made known here: `NOTIFY` after the commit, and a slow poll behind it.
+ *
+ * 1. A notification is a hint. Its records are taken only where they follow exactly what this node knows; otherwise the readers
+ *    read. Lost, doubled, late or out of order, it changes what is read when, never what is read.
+ * 2. It is sent after the commit on a connection of its own (inside the write transaction it would take a global lock through
+ *    the fsync). What gathers while one is being sent goes into the next: one a batch and node at most.
+ * 3. The poll asks for the heads of the streams that are read here, so a reader learns of everything within `POLL_MS`.
+ * 4. `LISTEN` has a connection of its own that is watched; when it is replaced, the poll runs at once.
+ */
+import { Client, Pool } from 'pg';
+import type { Hub } from '../subscription.ts';
+import type { StreamName } from '../port.ts';
+import { logRecords } from '../record.ts';
+import type { Commit } from './append.ts';
+import { clientConfig, type Connection, type ConnectionOptions } from './connection.ts';
+import type { Query } from './rows.ts';
+import { every, pause } from './wait-clock.ts';
+
+const CHANNEL = 'holdfast';
+/** PostgreSQL takes less than 8,000 bytes. */
+const PAYLOAD_BYTES_MAX = 7_900;
+const POLL_MS = 500;
+const RECONNECT_MS = 250;
+
+/** `[stream, first, last, at, closed, bodies?]`; without bodies it is a pointer. */
+type Hint = readonly [StreamName, number, number, number, 0 | 1, (readonly string[])?];
+interface Payload {
+  readonly node: string;
+  readonly commits?: readonly Hint[];
+  readonly deleted?: readonly StreamName[];
+  readonly rows?: true;
+}
+
+export interface FanOutOptions {
+  readonly node: string;
+  readonly hub: Hub;
+  readonly connection: ConnectionOptions;
+  /** Where notifications are sent. */
+  readonly sender: Connection;
+  readonly query: Query;
+  readonly onRows: () => void;
+}
+
+export class FanOut {
+  readonly #options: FanOutOptions;
+  #hints: Hint[] = [];
+  #deleted: StreamName[] = [];
+  #rows = false;
+  #sending = false;
+  #listener: Client | undefined;
+  #closed = false;
+  readonly #stopPoll: () => void;
+
+  constructor(options: FanOutOptions) {
+    this.#options = options;
+    this.#stopPoll = every(POLL_MS, () => this.#poll());
+    void this.#listen();
+  }
+
+  publish(commits: readonly Commit[], hasRows: boolean): void {
+    for (const { stream, records, closed } of commits) {
+      const [first] = records;
+      const last = records.at(-1);
+      if (first === undefined || last === undefined) continue;
+      const bodies = records.map((record) => Buffer.from(record.bytes).toString('base64'));
+      this.#hints.push([stream, first.seq, last.seq, first.at, closed ? 1 : 0, bodies]);
+    }
+    this.#rows ||= hasRows;
+    if (!this.#sending) void this.#send();
+  }
+
+  publishDeleted(stream: StreamName): void {
+    this.#deleted.push(stream);
+    this.#rows = true;
+    if (!this.#sending) void this.#send();
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#stopPoll();
+    await this.#listener?.end().catch(() => undefined);
+  }
+
+  // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #send(): Promise<void> {
+    this.#sending = true;
+    while (this.#hints.length > 0 || this.#deleted.length > 0 || this.#rows) {
+      const payload = this.#take();
+      // A notification that is not sent is found by the poll.
+      await this.#options.sender
+        .use((client) => client.query('SELECT pg_notify($1, $2)', [CHANNEL, payload]))
+        .catch(() => undefined);
+    }
+    this.#sending = false;
+  }
+
+  /** As many hints as fit, with their bodies while there is room for them. */
+  #take(): string {
+    const { node } = this.#options;
+    const deleted = this.#deleted.splice(0, 10);
+    const head: Payload = { node, ...(deleted.length === 0 ? {} : { deleted }), ...(this.#rows ? { rows: true } : {}) };
+    this.#rows = false;
+    let room = PAYLOAD_BYTES_MAX - Buffer.byteLength(JSON.stringify(head)) - 20;
+    const commits: Hint[] = [];
+    while (this.#hints.length > 0) {
+      const [hint] = this.#hints;
+      if (hint === undefined) break;
+      const fitting = [hint, pointerOf(hint)].find(
+        (candidate) => Buffer.byteLength(JSON.stringify(candidate)) + 1 <= room,
+      );
+      if (fitting === undefined) break;
+      room -= Buffer.byteLength(JSON.stringify(fitting)) + 1;
+      commits.push(fitting);
+      this.#hints.shift();
+    }
+    return JSON.stringify({ ...head, commits });
+  }
+
+  // ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #listen(): Promise<void> {
+    while (!this.#closed) {
+      const client = new Client({ ...clientConfig(this.#options.connection), query_timeout: 5_000 });
+      const lost = new Promise<void>((resolve) => {
+        client.on('end', resolve);
+        client.on('error', () => resolve());
+      });
+      try {
+        await client.connect();
+        client.on('notification', ({ payload }) => this.#heard(payload ?? ''));
+        await client.query(`LISTEN ${CHANNEL}`);
+        this.#listener = client;
+        await this.#poll();
+        await lost;
+      } catch {
+        // The server is not there; it is tried again below.
+      }
+      await client.end().catch(() => undefined);
+      if (!this.#closed) await pause(RECONNECT_MS);
+    }
+  }
+
+  #heard(text: string): void {
+    const payload = JSON.parse(text) as Payload;
+    if (payload.node === this.#options.node) return;
+    for (const hint of payload.commits ?? []) this.#take1(hint);
+    for (const stream of payload.deleted ?? []) this.#options.hub.deleted(stream);
+    if (payload.rows === true) this.#options.onRows();
+  }
+
+  /** Rule 1. */
+  #take1([stream, first, last, at, closed, bodies]: Hint): void {
+    const { hub } = this.#options;
+    if (!hub.has(stream)) return;
+    if (bodies !== undefined && hub.headOf(stream) === first - 1) {
+      hub.appended(
+        stream,
+        logRecords(
+          first,
+          at,
+          bodies.map((body) => Buffer.from(body, 'base64')),
+        ),
+        closed === 1,
+      );
+    } else hub.advanced(stream, last, closed === 1);
+  }
+
+  async #poll(): Promise<void> {
+    const { hub, query, onRows } = this.#options;
+    const names = hub.streams();
+    try {
+      if (names.length > 0) {
+        const rows = await query<{ name: string; head: number; closed: boolean; deleted: boolean }>(
+          'SELECT name, head, closed, deleted FROM streams WHERE name = ANY($1)',
+          [names],
+        );
+        for (const { name, head, closed, deleted } of rows) {
+          if (deleted) hub.deleted(name);
+          else if (head > (hub.headOf(name) ?? 0) || closed) hub.advanced(name, head, closed);
+        }
+      }
+      const [unseen] = await query<{ any: boolean }>('SELECT EXISTS (SELECT 1 FROM rows WHERE rev IS NULL) AS any', []);
+      if (unseen?.any === true) onRows();
+    } catch {
+      // The next poll, or the return of the connection, finds it.
+    }
+  }
+}
+
+const pointerOf = ([stream, first, last, at, closed]: Hint): Hint => [stream, first, last, at, closed];

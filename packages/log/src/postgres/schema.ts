@@ -1,0 +1,153 @@
+/**
+ * The tables of the log in PostgreSQL ≥ 15, and how they come to be.
+ *
+ * 1. Migrations run once, under an advisory lock, each in a transaction; a database of a newer Holdfast is refused unchanged.
+ *    A migration only adds, so that the version before it goes on working beside this one (rolling deploys).
+ * 2. A stream's row is the lock of everything that belongs to it: whoever changes its records, keys, producers or consumers
+ *    holds it `FOR NO KEY UPDATE` first. (An epoch that was only read, not locked, let old owners in.)
+ * 3. A row of the list gets its `rev` after its commit, from `sequence` in `rows.ts`: revs become visible in their order.
+ */
+import { fault, FaultError } from '@holdfast/protocol';
+import type { ClientBase } from 'pg';
+
+const MIGRATIONS: readonly string[] = [
+  `
+  CREATE TABLE streams (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name text NOT NULL UNIQUE COLLATE "C",
+    content_type text NOT NULL,
+    head bigint NOT NULL DEFAULT 0,
+    floor bigint NOT NULL DEFAULT 0 CHECK (floor <= head),
+    closed boolean NOT NULL DEFAULT false,
+    deleted boolean NOT NULL DEFAULT false,
+    created_at bigint NOT NULL,
+    touched_at bigint NOT NULL,
+    ttl_ms bigint,
+    expires_at bigint,
+    fork_from text,
+    fork_up_to bigint
+  ) WITH (fillfactor = 50);
+  CREATE INDEX streams_mortal ON streams (id) WHERE NOT deleted AND (ttl_ms IS NOT NULL OR expires_at IS NOT NULL);
+
+  CREATE TABLE records (
+    stream_id bigint NOT NULL REFERENCES streams,
+    seq bigint NOT NULL CHECK (seq > 0),
+    at bigint NOT NULL,
+    body bytea NOT NULL,
+    PRIMARY KEY (stream_id, seq)
+  );
+  ALTER TABLE records ALTER COLUMN body SET STORAGE EXTERNAL;
+
+  CREATE TABLE pages (
+    stream_id bigint NOT NULL REFERENCES streams,
+    first bigint NOT NULL,
+    last bigint NOT NULL CHECK (last >= first),
+    body bytea NOT NULL,
+    PRIMARY KEY (stream_id, first)
+  );
+  ALTER TABLE pages ALTER COLUMN body SET STORAGE EXTERNAL;
+
+  CREATE TABLE keys (
+    stream_id bigint NOT NULL REFERENCES streams,
+    id text NOT NULL,
+    hash text NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    PRIMARY KEY (stream_id, id)
+  );
+
+  CREATE TABLE producers (
+    stream_id bigint NOT NULL REFERENCES streams,
+    id text NOT NULL,
+    epoch bigint NOT NULL,
+    seq bigint NOT NULL,
+    first bigint NOT NULL,
+    last bigint NOT NULL,
+    PRIMARY KEY (stream_id, id)
+  ) WITH (fillfactor = 50);
+
+  CREATE TABLE consumers (
+    stream_id bigint NOT NULL REFERENCES streams,
+    name text NOT NULL,
+    epoch bigint NOT NULL DEFAULT 0,
+    acked bigint NOT NULL DEFAULT 0,
+    holder text,
+    wake_at bigint,
+    behind boolean NOT NULL DEFAULT false,
+    PRIMARY KEY (stream_id, name)
+  ) WITH (fillfactor = 50);
+  CREATE INDEX consumers_behind ON consumers (name, stream_id) WHERE behind;
+  CREATE INDEX consumers_wake ON consumers (name, wake_at) WHERE wake_at IS NOT NULL;
+
+  CREATE TABLE holders (
+    id text PRIMARY KEY,
+    lease_until bigint NOT NULL
+  );
+
+  CREATE TABLE rows (
+    stream_id bigint NOT NULL REFERENCES streams,
+    tbl text NOT NULL,
+    key text NOT NULL,
+    ord double precision NOT NULL,
+    grp text,
+    value bytea,
+    words tsvector NOT NULL,
+    rev bigint,
+    PRIMARY KEY (stream_id, tbl, key)
+  );
+  CREATE INDEX rows_by_order ON rows (tbl, ord) WHERE value IS NOT NULL;
+  CREATE INDEX rows_by_group ON rows (tbl, grp, ord) WHERE value IS NOT NULL;
+  CREATE INDEX rows_by_rev ON rows (tbl, rev) WHERE rev IS NOT NULL;
+  CREATE INDEX rows_unsequenced ON rows (tbl) WHERE rev IS NULL;
+  CREATE INDEX rows_by_words ON rows USING gin (words);
+  CREATE SEQUENCE row_revs;
+  `,
+];
+
+const MIGRATION_LOCK = 0x68_66_6d_67;
+
+/** Milliseconds since the epoch, by the server's clock: the store's time (L10). */
+export const NOW_MS = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`;
+
+export async function migrate(client: ClientBase): Promise<void> {
+  await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+  try {
+    await client.query('CREATE TABLE IF NOT EXISTS holdfast_schema (version integer PRIMARY KEY)');
+    const found = await client.query<{ version: number | null }>('SELECT max(version) AS version FROM holdfast_schema');
+    const version = found.rows[0]?.version ?? 0;
+    if (version > MIGRATIONS.length) throw new FaultError(newer(version));
+    for (const [index, migration] of MIGRATIONS.entries()) {
+      if (index < version) continue;
+      await client.query(`BEGIN; ${migration}; INSERT INTO holdfast_schema VALUES (${index + 1}); COMMIT`);
+    }
+  } finally {
+    await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+  }
+}
+
+const newer = (version: number): ReturnType<typeof fault> =>
+  fault(
+    'storage-unavailable',
+    `The database has schema version ${version}; this Holdfast knows ${MIGRATIONS.length}. It was left untouched. Start the newer Holdfast, or give this one another database.`,
+  );
+
+/** A server that may lose what it has confirmed is refused: nothing here could promise anything on it. */
+export async function refuseUnsafe(client: ClientBase): Promise<void> {
+  const { rows } = await client.query<{ fsync: string; version: number }>(
+    `SELECT current_setting('fsync') AS fsync, current_setting('server_version_num')::int AS version`,
+  );
+  const [server] = rows;
+  if (server === undefined || server.version < 150_000) {
+    throw new FaultError(
+      fault('storage-unavailable', `The PostgreSQL server has version ${server?.version}; Holdfast needs 15 or newer.`),
+    );
+  }
+  if (server.fsync !== 'on') {
+    throw new FaultError(
+      fault(
+        'storage-unavailable',
+        'The PostgreSQL server runs with fsync=off: a power cut would lose what was acknowledged. Set fsync=on and restart it.',
+      ),
+    );
+  }
+}

@@ -1,0 +1,213 @@
+/**
+ * Streams in PostgreSQL: making, reading, forking, erasing and dropping the old.
+ *
+ * 1. A page is read in one statement: head, floor and records are of one moment.
+ * 2. A fork copies its parent's records: deleting or truncating the parent cannot touch it (L13).
+ * 3. An erased stream keeps its row, as the tombstone that keeps its name and its epochs from coming again (L3, L11).
+ */
+import type { Client } from 'pg';
+import { boundsOf, checkStreamName } from '../limits.ts';
+import type {
+  AppendVerdict,
+  CreateVerdict,
+  LogRecord,
+  ReadRange,
+  ReadVerdict,
+  StreamName,
+  StreamOptions,
+  StreamState,
+} from '../port.ts';
+import { logRecord } from '../record.ts';
+import { appendBatch, lockLines, type BatchResult } from './append.ts';
+import { eraseRows, type Query } from './rows.ts';
+import { NOW_MS } from './schema.ts';
+
+interface StreamRow {
+  readonly id: number;
+  readonly name: string;
+  readonly content_type: string;
+  readonly head: number;
+  readonly floor: number;
+  readonly closed: boolean;
+  readonly deleted: boolean;
+  readonly created_at: number;
+  readonly ttl_ms: number | null;
+  readonly expires_at: number | null;
+  readonly fork_from: string | null;
+  readonly fork_up_to: number | null;
+}
+
+const EXPIRED = `(coalesce(s.expires_at, 9e18::bigint) <= ${NOW_MS} OR coalesce(s.touched_at + s.ttl_ms, 9e18::bigint) <= ${NOW_MS})`;
+const COLUMNS = `s.id, s.name, s.content_type, s.head, s.floor, s.closed, (s.deleted OR ${EXPIRED}) AS deleted, s.created_at, s.ttl_ms, s.expires_at, s.fork_from, s.fork_up_to`;
+
+export async function stat(
+  query: Query,
+  stream: StreamName,
+): Promise<
+  { readonly kind: 'state'; readonly state: StreamState } | { readonly kind: 'missing' } | { readonly kind: 'deleted' }
+> {
+  const [row] = await query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream]);
+  if (row === undefined) return { kind: 'missing' };
+  return row.deleted ? { kind: 'deleted' } : { kind: 'state', state: stateOf(row) };
+}
+
+function stateOf(row: StreamRow): StreamState {
+  const { name, content_type, head, floor, closed, created_at, ttl_ms, expires_at } = row;
+  return {
+    stream: name,
+    contentType: content_type,
+    head,
+    floor,
+    closed,
+    createdAt: created_at,
+    ...(ttl_ms === null ? {} : { ttlMs: ttl_ms }),
+    ...(expires_at === null ? {} : { expiresAt: expires_at }),
+  };
+}
+
+export async function create(
+  client: Client,
+  stream: StreamName,
+  options: StreamOptions,
+): Promise<{ readonly verdict: CreateVerdict; readonly appended?: BatchResult }> {
+  checkStreamName(stream);
+  const { contentType, ttlMs, expiresAt, fork, consumers = [], first } = options;
+  const parent = fork === undefined ? undefined : (await lockLines(client, [fork.from])).lines.get(fork.from);
+  const inserted = await client.query<{ id: number }>(
+    `INSERT INTO streams (name, content_type, created_at, touched_at, ttl_ms, expires_at, fork_from, fork_up_to)
+     VALUES ($1, $2, ${NOW_MS}, ${NOW_MS}, $3, $4, $5, $6) ON CONFLICT (name) DO NOTHING RETURNING id`,
+    [stream, contentType, ttlMs ?? null, expiresAt ?? null, fork?.from ?? null, fork?.upTo ?? null],
+  );
+  const id = inserted.rows[0]?.id;
+  if (id === undefined) return { verdict: await present(client, stream, options) };
+  if (fork !== undefined) {
+    const refusal =
+      parent === undefined || parent.deleted
+        ? ({ kind: 'fork-missing' } as const)
+        : fork.upTo > parent.head
+          ? ({ kind: 'fork-beyond-head', head: parent.head } as const)
+          : undefined;
+    if (refusal !== undefined || parent === undefined) {
+      await client.query('DELETE FROM streams WHERE id = $1', [id]);
+      return { verdict: refusal ?? { kind: 'fork-missing' } };
+    }
+    await copyRecords(client, parent.id, id, fork.upTo);
+  }
+  for (const consumer of consumers)
+    await client.query('INSERT INTO consumers (stream_id, name, behind) VALUES ($1, $2, true) ON CONFLICT DO NOTHING', [
+      id,
+      consumer,
+    ]);
+  const appended = first === undefined ? undefined : await appendBatch(client, [{ stream, append: first }]);
+  const state = await stat(async (text, values) => (await client.query(text, [...values])).rows, stream);
+  if (state.kind !== 'state') throw new Error('A stream that was just made is there.');
+  const firstVerdict: AppendVerdict | undefined = appended?.verdicts[0];
+  return {
+    verdict: { kind: 'created', state: state.state, ...(firstVerdict === undefined ? {} : { first: firstVerdict }) },
+    ...(appended === undefined ? {} : { appended }),
+  };
+}
+
+/** Rule 2. */
+async function copyRecords(client: Client, from: number, to: number, upTo: number): Promise<void> {
+  await client.query(
+    'INSERT INTO records (stream_id, seq, at, body) SELECT $2, seq, at, body FROM records WHERE stream_id = $1 AND seq <= $3',
+    [from, to, upTo],
+  );
+  await client.query(
+    'UPDATE streams SET head = $3::bigint, floor = least($3::bigint, (SELECT floor FROM streams WHERE id = $1)) WHERE id = $2',
+    [from, to, upTo],
+  );
+}
+
+async function present(client: Client, stream: StreamName, options: StreamOptions): Promise<CreateVerdict> {
+  const { rows } = await client.query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream]);
+  const [row] = rows;
+  if (row === undefined || row.deleted) return { kind: 'deleted' };
+  const same =
+    row.content_type === options.contentType &&
+    row.ttl_ms === (options.ttlMs ?? null) &&
+    row.expires_at === (options.expiresAt ?? null) &&
+    row.fork_from === (options.fork?.from ?? null) &&
+    row.fork_up_to === (options.fork?.upTo ?? null);
+  return { kind: 'exists', state: stateOf(row), same };
+}
+
+interface PageRow extends StreamRow {
+  readonly seq: number | null;
+  readonly at: number;
+  readonly body: Uint8Array;
+}
+
+export async function read(query: Query, stream: StreamName, range: ReadRange): Promise<ReadVerdict> {
+  const { after, upTo, limit, bytesMax } = boundsOf(range, Number.MAX_SAFE_INTEGER);
+  const rows = await query<PageRow>(
+    `WITH s AS (SELECT * FROM streams WHERE name = $1)
+     SELECT ${COLUMNS}, r.seq, r.at, r.body FROM s LEFT JOIN LATERAL (
+       SELECT seq, at, body FROM (
+         SELECT seq, at, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
+           SELECT seq, at, body FROM records WHERE stream_id = s.id AND seq > $2 AND seq <= least($3, s.head) ORDER BY seq LIMIT $4
+         ) few
+       ) sized WHERE before < $5 ORDER BY seq
+     ) r ON true`,
+    [stream, after, upTo, limit, bytesMax],
+  );
+  const [row] = rows;
+  if (row === undefined) return { kind: 'missing' };
+  if (row.deleted) return { kind: 'deleted' };
+  if (row.ttl_ms !== null) await query(`UPDATE streams SET touched_at = ${NOW_MS} WHERE id = $1`, [row.id]);
+  if (after < row.floor) return { kind: 'truncated', floor: row.floor, head: row.head };
+  return { kind: 'page', records: bounded(rows, bytesMax), head: row.head, closed: row.closed };
+}
+
+/** At most the bound, but at least one. */
+function bounded(rows: readonly PageRow[], bytesMax: number): readonly LogRecord[] {
+  const records: LogRecord[] = [];
+  let bytes = 0;
+  for (const { seq, at, body } of rows) {
+    if (seq === null) break;
+    bytes += body.byteLength;
+    if (records.length > 0 && bytes > bytesMax) break;
+    records.push(logRecord(seq, at, body));
+  }
+  return records;
+}
+
+export async function erase(
+  client: Client,
+  stream: StreamName,
+  tombstones: readonly { readonly table: string; readonly key: string; readonly group?: string }[],
+): Promise<{ readonly kind: 'erased' | 'missing' | 'deleted' }> {
+  const { lines } = await lockLines(client, [stream]);
+  const line = lines.get(stream);
+  if (line === undefined) return { kind: 'missing' };
+  const found = await client.query<{ deleted: boolean }>('SELECT deleted FROM streams WHERE id = $1', [line.id]);
+  if (found.rows[0]?.deleted === true) return { kind: 'deleted' };
+  await eraseLine(client, line.id, line.deleted ? [] : tombstones);
+  return { kind: line.deleted ? 'deleted' : 'erased' };
+}
+
+async function eraseLine(client: Client, id: number, tombstones: Parameters<typeof eraseRows>[2]): Promise<void> {
+  for (const table of ['records', 'pages', 'keys', 'producers', 'consumers'])
+    await client.query(`DELETE FROM ${table} WHERE stream_id = $1`, [id]);
+  await eraseRows(client, id, tombstones);
+  await client.query('UPDATE streams SET deleted = true WHERE id = $1', [id]);
+}
+
+/** @returns the streams whose time has come, now erased */
+export async function expire(client: Client): Promise<readonly StreamName[]> {
+  const { rows } = await client.query<{ id: number; name: string }>(
+    `SELECT s.id, s.name FROM streams s WHERE NOT s.deleted AND ${EXPIRED} ORDER BY id FOR NO KEY UPDATE LIMIT 100`,
+  );
+  for (const { id } of rows) await eraseLine(client, id, []);
+  return rows.map((row) => row.name);
+}
+
+export async function truncate(client: Client, stream: StreamName, upTo: number): Promise<void> {
+  const { lines } = await lockLines(client, [stream]);
+  const line = lines.get(stream);
+  if (line === undefined || line.deleted) return;
+  const floor = Math.min(upTo, line.head);
+  await client.query('UPDATE streams SET floor = greatest(floor, $2) WHERE id = $1', [line.id, floor]);
+  await client.query('DELETE FROM records WHERE stream_id = $1 AND seq <= $2', [line.id, floor]);
+}
