@@ -187,7 +187,7 @@ class Sessions implements SessionService {
     const arriving = this.#arriving.get(sessionId) ?? 0;
     if (
       isMessage(command) &&
-      live.view.queue.length + arriving >= this.#queueMax &&
+      waitingIn(live.view) + arriving >= this.#queueMax &&
       (await this.#isNew(sessionId, command))
     ) {
       return refused(queueFull(this.#queueMax));
@@ -482,6 +482,9 @@ const queueFull = (queueMax: number): Fault =>
     retryAfterMs: 2_000,
     facts: { queueMax },
   });
+
+/** What waits for its turn, or to be taken by the running one. */
+const waitingIn = (view: View): number => view.queue.length + (view.turn?.steers.length ?? 0);
 
 const isMessage = (command: Command): boolean =>
   command.type === 'message' || command.type === 'regenerate' || command.type === 'steer';

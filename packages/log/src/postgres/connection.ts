@@ -19,7 +19,7 @@ const RESOLVE_PAUSE_MS = 50;
 const INT8 = 20;
 /** Seqs and times are int8 and far below 2^53. */
 const types: CustomTypesConfig = {
-  getTypeParser: (oid, format) =>
+  getTypeParser: (oid: number, format) =>
     oid === INT8 && format !== 'binary' ? Number : defaultTypes.getTypeParser(oid, format),
 };
 

@@ -8,7 +8,7 @@
  * 3. The poll asks for the heads of the streams that are read here, so a reader learns of everything within `POLL_MS`.
  * 4. `LISTEN` has a connection of its own that is watched; when it is replaced, the poll runs at once.
  */
-import { Client, Pool } from 'pg';
+import { Client } from 'pg';
 import type { Hub } from '../subscription.ts';
 import type { StreamName } from '../port.ts';
 import { logRecords } from '../record.ts';
