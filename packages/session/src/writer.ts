@@ -13,7 +13,7 @@ import type { Append, AppendVerdict, Log, RowChange, StreamName } from '@holdfas
 import type { Clock } from './clock.ts';
 import { encodeEntry } from './service.ts';
 
-export const BACKLOG_BYTES_MAX = 256 * 1024;
+export const BACKLOG_BYTES_MAX: number = 256 * 1024;
 const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 2_000;
 
