@@ -88,7 +88,10 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
   /** Lines without their ends: LF, CR or CRLF, over any chunking. @throws FaultError `line-too-large`. */
   async *lines(lineCharsMax: number = 4 * MIB): AsyncGenerator<string, undefined> {
     let batch: string[] = [];
-    const splitter = new LineSplitter((text, from, to) => void batch.push(text.slice(from, to)), lineCharsMax);
+    const splitter = new LineSplitter((text, from, to) => {
+      batch.push(text.slice(from, to));
+      return to + 1;
+    }, lineCharsMax);
     for await (const bytes of this) {
       const failure = splitter.push(bytes);
       yield* batch;

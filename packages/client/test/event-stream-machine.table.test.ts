@@ -57,9 +57,9 @@ const events = {
   endedLate: { kind: 'ended', ...stale },
   dueLate: { kind: 'due', ...stale },
 } as const satisfies Readonly<Record<string, MachineEvent>>;
-/** Fails to compile when an event of the machine has no sample above. */
-const _allEvents: Record<MachineEvent['kind'], unknown> = { ...events, ended: events.drained };
-const _allStates: Record<MachineState['kind'], unknown> = states;
+/** Do not compile when an event or a state of the machine has no sample above. */
+({ ...events, ended: events.drained }) satisfies Record<MachineEvent['kind'], unknown>;
+states satisfies Record<MachineState['kind'], unknown>;
 
 /** `=` nothing changes; otherwise kind, attempt, failures or delay. */
 function tell(before: MachineState, after: MachineState): string {

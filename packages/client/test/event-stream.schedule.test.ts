@@ -3,7 +3,7 @@
  * at the end nothing is left. The moves run with a chosen number of microtasks between them, so that they fall into every
  * await of an attempt.
  */
-import fc from 'fast-check';
+import * as fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { fault } from '@holdfast/protocol/fault';
@@ -55,19 +55,19 @@ class World {
     return exchanges[exchanges.length - 1 - (index % Math.max(1, exchanges.length))];
   }
 
-  /** Everything works again: what is missing comes, and only once. */
+  /** Everything works again: what is missing comes. A late token may replace the attempt that is answered, so: until quiet. */
   async recover(): Promise<void> {
-    for (const resolve of this.refreshes.splice(0)) resolve({ kind: 'renewed', token: 'fresh' });
-    await settled();
     this.stream.restart();
-    await settled();
-    for (const resolve of this.refreshes.splice(0)) resolve({ kind: 'renewed', token: 'fresh' });
-    await settled();
-    const { last } = this.wire;
-    last.head(200);
-    last.say(this.log.answer(last.path));
-    last.send();
-    await settled();
+    for (let round = 0; round < 4; round++) {
+      await settled();
+      for (const resolve of this.refreshes.splice(0)) resolve({ kind: 'renewed', token: 'fresh' });
+      await settled();
+      const { last } = this.wire;
+      if (last.answered) return;
+      last.head(200);
+      last.say(this.log.answer(last.path));
+      last.send();
+    }
   }
 
   leaks(): Readonly<Record<string, number>> {
