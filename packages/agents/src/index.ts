@@ -1,3 +1,6 @@
+export { commandAgent, type CommandConfig } from './command/agent.ts';
+export { openAiAgent } from './openai/agent.ts';
+export type { OpenAiConfig } from './openai/config.ts';
 export { rehearsalAgent, type RehearsalOptions } from './rehearsal/agent.ts';
 export { rehearse, type RehearseOptions } from './rehearsal/rehearse.ts';
 export { isScene, SCENE_NAMES, SCENES, type SceneName } from './rehearsal/scene.ts';

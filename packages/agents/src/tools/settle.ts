@@ -39,6 +39,10 @@ export interface SettleOptions {
   readonly outputLimits?: OutputLimits;
 }
 
+/** Arguments that could not be parsed are kept as the text that they were. */
+const NOT_JSON =
+  'The arguments were not a JSON object; nothing was run. Call again with arguments that are valid JSON.';
+
 type Settling = AsyncGenerator<AgentEvent, Settled, void>;
 
 export async function* settleCall(pending: PendingCall, options: SettleOptions): Settling {
@@ -51,6 +55,7 @@ export async function* settleCall(pending: PendingCall, options: SettleOptions):
   const tool = toolbox.find(name);
   if (tool === undefined) return yield* fail(toolId, `There is no tool “${name}”.`);
   if (tool.isCallers === true) return yield* takeResult(toolId, progress);
+  if (typeof input === 'string') return yield* fail(toolId, NOT_JSON);
   const opened = tool.open(input);
   if (opened.kind === 'invalid')
     return yield* fail(toolId, `${opened.reason}\nNothing was run. Correct it and call again.`);

@@ -95,6 +95,18 @@ test('a consumer that leaves ends the command, and returns when it is gone', asy
   expect(isAlive(pid)).toBe(false);
 });
 
+test('the guard itself may be killed: the command goes with it', async () => {
+  let pid = 0;
+  const ran = await run({ command: 'echo $PPID; echo $$; sleep 60' }, {}, (output) => {
+    const [guard = 0, command] = output.split('\n').map(Number);
+    if (command === undefined || command === 0) return;
+    pid = command;
+    process.kill(guard, 'SIGKILL');
+  });
+  expect(ran).toMatchObject({ ok: false, note: expect.stringContaining('guard') });
+  await expect.poll(() => isAlive(pid)).toBe(false);
+});
+
 test('the time limit ends it and says so', async () => {
   const ran = await run({ command: 'echo begun; sleep 60', timeoutSeconds: 0.5 });
   expect(ran).toEqual({ ok: false, note: 'Ended at its time limit of 0.5 s.', output: 'begun\n' });

@@ -95,7 +95,7 @@ function endOf(end: CommandEnd, timeoutMs: number): ToolEnd {
     case 'cancelled':
       return { ok: false, note: 'Ended: the turn was stopped.' };
     case 'failed':
-      return { ok: false, note: `It could not be run: ${end.reason}` };
+      return { ok: false, note: `It failed: ${end.reason}` };
   }
 }
 
