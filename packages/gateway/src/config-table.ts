@@ -60,7 +60,7 @@ export interface Config {
     readonly key: string | undefined;
     readonly name: string | undefined;
     readonly system: string | undefined;
-    readonly contextTokens: number;
+    readonly contextTokens: number | undefined;
     readonly tools: readonly string[];
   };
   readonly tokens: {
@@ -115,13 +115,17 @@ export const TABLE: Table = {
     key: textField({ env: 'HOLDFAST_MODEL_KEY', about: 'Its key', secret: true }, undefined),
     name: textField({ env: 'HOLDFAST_MODEL', about: 'The model to ask for' }, undefined),
     system: textField({ env: 'HOLDFAST_MODEL_SYSTEM', about: 'The system prompt' }, undefined),
-    contextTokens: numberField(
-      { env: 'HOLDFAST_MODEL_CONTEXT', about: 'The context window in tokens' },
-      128_000,
-      1_000,
-      100_000_000,
+    contextTokens: checked(
+      numberField(
+        { env: 'HOLDFAST_MODEL_CONTEXT', about: 'Its context window in tokens; 0: ask the server' },
+        0,
+        0,
+        100_000_000,
+      ),
+      undefined,
+      (tokens) => ({ kind: 'value', value: tokens === 0 ? undefined : tokens }),
     ),
-    tools: listField({ env: 'HOLDFAST_MODEL_TOOLS', about: 'The tools that the model may ask for' }, []),
+    tools: listField({ env: 'HOLDFAST_MODEL_TOOLS', about: 'The tools that run without asking' }, []),
   },
   tokens: {
     accessS: numberField(

@@ -64,6 +64,9 @@ const FAULTS = {
   'protocol-error': [0, 'resync', 'The peer broke the protocol'],
   'auth-refused': [0, 'auth', 'New credentials were refused'],
   'auth-unavailable': [0, 'later', 'New credentials could not be fetched'],
+  // Raised at a gateway's start.
+  'invalid-config': [0, 'no', 'The configuration is wrong'],
+  'address-in-use': [0, 'no', 'The address is in use'],
   // Recorded in a turn's end.
   'model-unreachable': [0, 'later', 'The model cannot be reached'],
   'model-unauthorized': [0, 'no', 'The model refused the key'],

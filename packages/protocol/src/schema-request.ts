@@ -4,10 +4,10 @@
 import { z } from 'zod';
 import type { Answer, InputPart, WhenBusy } from './entry.ts';
 import { ID_PATTERN, type ClientId, type MessageId, type SessionId, type TurnId } from './ids.ts';
+import type { ChangeStream, OpenStream } from './sse.ts';
 import {
   answerSchema,
   clientIdSchema,
-  cursorSchema,
   inputPartSchema,
   messageIdSchema,
   NAME_CHARS_MAX,
@@ -149,27 +149,28 @@ export const switchBranchBody: z.ZodType<SwitchBranchBody> = z
   .strictObject({ clientId: clientIdSchema.exactOptional(), turnId: turnIdSchema })
   .meta({ id: 'SwitchBranch' });
 
-/** Sessions to read, each from its cursor (null: a snapshot, then the tail). */
-export type Cursors = Readonly<Record<SessionId, string | null>>;
-const cursorsSchema: z.ZodType<Cursors> = z
-  .record(z.string().regex(ID_PATTERN), cursorSchema.nullable())
+/** Sessions to read, each from its cursor (null: a snapshot, then the tail). What is no cursor is refused as that, by the route. */
+const cursorsSchema: z.ZodType<OpenStream['cursors']> = z
+  .record(z.string().regex(ID_PATTERN), z.string().max(64).nullable())
   .refine((cursors) => Object.keys(cursors).length <= LANES_MAX, `names more than ${LANES_MAX} sessions`);
 
-export interface OpenStreamBody {
-  readonly cursors: Cursors;
-  /** The session list too: its changes after this revision (null: from the first). */
-  readonly feed?: number | null;
-}
-export const openStreamBody: z.ZodType<OpenStreamBody> = z
-  .strictObject({ cursors: cursorsSchema, feed: z.int().min(0).nullable().exactOptional() })
+export const openStreamBody: z.ZodType<OpenStream> = z
+  .strictObject({
+    cursors: cursorsSchema,
+    feed: z
+      .int()
+      .min(0)
+      .nullable()
+      .exactOptional()
+      .describe('The session list too: its changes after this revision; null: as it is, then its changes'),
+  })
   .meta({ id: 'OpenStream' });
 
-export interface ChangeStreamBody {
-  readonly add?: Cursors;
-  readonly remove?: readonly SessionId[];
-}
-export const changeStreamBody: z.ZodType<ChangeStreamBody> = z
-  .strictObject({ add: cursorsSchema.exactOptional(), remove: z.array(sessionIdSchema).max(LANES_MAX).exactOptional() })
+export const changeStreamBody: z.ZodType<ChangeStream> = z
+  .strictObject({
+    add: cursorsSchema.exactOptional(),
+    remove: z.array(sessionIdSchema).max(LANES_MAX).exactOptional(),
+  })
   .meta({ id: 'ChangeStream' });
 
 export type Scope = 'read' | 'write' | 'admin';

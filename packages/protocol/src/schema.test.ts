@@ -20,7 +20,7 @@ test('a stream is asked for by ids and cursors alone', () => {
   expect(openStreamBody.safeParse({ cursors: { s1: null, s2: '12.00abcdef', s3: '0' }, feed: null }).success).toBe(
     true,
   );
-  expect(openStreamBody.safeParse({ cursors: { s1: '12' } }).success).toBe(false);
+  expect(openStreamBody.safeParse({ cursors: { s1: 12 } }).success).toBe(false);
   expect(openStreamBody.safeParse({ cursors: { 's/1': null } }).success).toBe(false);
 });
 

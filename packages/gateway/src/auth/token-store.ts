@@ -275,7 +275,6 @@ export class TokenStore {
   /** Reads on from where this node is, beside `#follow`: an entry that comes by both ways is applied once. */
   async #readTo(head: number): Promise<void> {
     while (this.#seq < head && !this.#closed) {
-      // oxlint-disable-next-line no-await-in-loop -- one page after the other
       const page = await this.#log.read(STREAM, { after: this.#seq });
       if (page.kind !== 'page') return;
       this.#take(page);
@@ -284,7 +283,6 @@ export class TokenStore {
 
   async #follow(): Promise<void> {
     while (!this.#closed) {
-      // oxlint-disable-next-line no-await-in-loop -- the log's order
       const delivery = await this.#subscription.next();
       if (delivery.kind === 'records') this.#take(delivery);
       else if (delivery.kind === 'truncated') this.#subscription = this.#log.subscribe(STREAM, delivery.floor);

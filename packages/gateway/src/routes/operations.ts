@@ -1,0 +1,44 @@
+/**
+ * For those who run it: alive, ready, numbers, the interface's description.
+ */
+import type { Context } from '../context.ts';
+import { ok } from '../http/reply.ts';
+import { get, type Route } from '../http/route.ts';
+
+export function operationRoutes({ metrics, readiness, build }: Context, document: () => object): readonly Route[] {
+  return [
+    get('/healthz', {
+      right: 'open',
+      docs: { summary: 'Whether the process is alive', replies: { 200: { about: 'It is' } } },
+      handle: () => Promise.resolve(ok({ alive: true, build })),
+    }),
+    get('/readyz', {
+      right: 'open',
+      docs: {
+        summary: 'Whether it wants traffic',
+        replies: { 200: { about: 'It does' }, 503: { about: 'It does not, with the reason' } },
+      },
+      handle: () => {
+        const state = readiness();
+        return Promise.resolve(state.ready ? ok(state) : { kind: 'unready', body: state });
+      },
+    }),
+    get('/metrics', {
+      right: 'admin',
+      docs: {
+        summary: 'Numbers, for Prometheus',
+        replies: { 200: { about: 'Its text format', mediaType: 'text/plain' } },
+      },
+      handle: async () => ({
+        kind: 'text',
+        mediaType: 'text/plain; version=0.0.4; charset=utf-8',
+        text: await metrics.text(),
+      }),
+    }),
+    get('/openapi.json', {
+      right: 'read',
+      docs: { summary: 'This interface, as OpenAPI 3.1', replies: { 200: { about: 'The document' } } },
+      handle: () => Promise.resolve(ok(document())),
+    }),
+  ];
+}

@@ -1,0 +1,216 @@
+/**
+ * The session list as a stream: one follower of the store for all readers of this process.
+ *
+ * Stages: a change in the store marks the feed as behind; it reads on, keeps what it read, and wakes its lanes. A lane
+ * takes from what is kept; one whose place is older reads the store itself, page by page, until it is not.
+ *
+ * 1. A change is read once, whoever waits for it, and at most every `everyMs`.
+ * 2. The last `KEPT_MAX` changes are kept, and nothing at all while there are no lanes.
+ * 3. A reader sees the latest state of each of its sessions after every change of it, in order of revision, and nobody else's.
+ */
+import type { Subject } from '@holdfast/protocol';
+import type { Clock, FeedItem, SessionService, Timer } from '@holdfast/session';
+import { encodeControl } from './encode.ts';
+import type { Lane, Reader } from './reader.ts';
+
+const KEPT_MAX = 1_000;
+const PAGE = 500;
+const EVERY_MS = 50;
+export const FEED_KEY = 'feed';
+
+export interface FeedOptions {
+  readonly service: Pick<SessionService, 'feed' | 'watchFeed'>;
+  readonly clock: Clock;
+  readonly everyMs?: number;
+  onError(error: unknown): void;
+}
+
+type FeedState =
+  /** Nobody reads. */
+  { readonly kind: 'idle' } | { readonly kind: 'following'; readonly stop: () => void };
+
+export class Feed {
+  readonly #options: FeedOptions;
+  readonly #lanes = new Set<FeedLane>();
+  #state: FeedState = { kind: 'idle' };
+  #kept: FeedItem[] = [];
+  /** Changes after this revision are kept. */
+  #floor = 0;
+  /** Read up to here. */
+  #rev = 0;
+  #behind = false;
+  #reading = false;
+  #timer: Timer | undefined;
+
+  constructor(options: FeedOptions) {
+    this.#options = options;
+  }
+
+  lane(reader: Reader, owner: Subject | undefined, after: number): Lane {
+    return new FeedLane(this, reader, owner, after);
+  }
+
+  /** @returns the changes after a revision that are at hand; undefined where the store must be asked. */
+  keptAfter(rev: number): readonly FeedItem[] | undefined {
+    if (rev < this.#floor) return undefined;
+    return this.#kept.slice(this.#kept.findLastIndex((item) => item.rev <= rev) + 1);
+  }
+
+  read(owner: Subject | undefined, after: number): Promise<readonly FeedItem[]> {
+    return this.#options.service.feed({ ...(owner === undefined ? {} : { owner }), after, limit: PAGE });
+  }
+
+  /** The store's revision as of now, or later. */
+  async revisionNow(): Promise<number> {
+    while (await this.#readPage());
+    return this.#rev;
+  }
+
+  join(lane: FeedLane): void {
+    this.#lanes.add(lane);
+    if (this.#state.kind === 'following') return;
+    this.#state = { kind: 'following', stop: this.#options.service.watchFeed(() => this.#changed()) };
+    this.#changed();
+  }
+
+  leave(lane: FeedLane): void {
+    this.#lanes.delete(lane);
+    if (this.#lanes.size > 0 || this.#state.kind === 'idle') return;
+    this.#state.stop();
+    this.#state = { kind: 'idle' };
+    this.#timer?.cancel();
+    this.#timer = undefined;
+    this.#kept = [];
+    this.#floor = this.#rev;
+  }
+
+  fail(error: unknown): void {
+    this.#options.onError(error);
+  }
+
+  #changed(): void {
+    this.#behind = true;
+    if (!this.#reading && this.#timer === undefined) void this.#readOn();
+  }
+
+  async #readOn(): Promise<void> {
+    this.#reading = true;
+    try {
+      while (this.#behind) {
+        this.#behind = false;
+        while (await this.#readPage());
+      }
+    } catch (error) {
+      this.fail(error);
+    }
+    this.#reading = false;
+    for (const lane of this.#lanes) lane.wake();
+    if (this.#state.kind === 'following') this.#rest();
+  }
+
+  /** Two that read at once read the same page; what the other has taken is not taken again. */
+  async #readPage(): Promise<boolean> {
+    const page = await this.read(undefined, this.#rev);
+    const items = page.filter((item) => item.rev > this.#rev);
+    const last = items.at(-1);
+    if (last === undefined) return page.length === PAGE;
+    this.#rev = last.rev;
+    this.#kept.push(...items);
+    const dropped = this.#kept.splice(0, Math.max(0, this.#kept.length - KEPT_MAX)).at(-1);
+    if (dropped !== undefined) this.#floor = dropped.rev;
+    return page.length === PAGE;
+  }
+
+  /** Rule 1. */
+  #rest(): void {
+    this.#timer = this.#options.clock.after(this.#options.everyMs ?? EVERY_MS, () => {
+      this.#timer = undefined;
+      if (this.#behind) void this.#readOn();
+    });
+  }
+}
+
+class FeedLane implements Lane {
+  readonly key: string = FEED_KEY;
+  readonly #feed: Feed;
+  readonly #reader: Reader;
+  readonly #owner: Subject | undefined;
+  /** From the first revision on a reader wants what there is, not what was deleted. */
+  #skipsDeleted: boolean;
+  #after: number;
+  #state: 'waiting' | 'busy' | 'closed' = 'busy';
+
+  constructor(feed: Feed, reader: Reader, owner: Subject | undefined, after: number) {
+    this.#feed = feed;
+    this.#reader = reader;
+    this.#owner = owner;
+    this.#after = after;
+    this.#skipsDeleted = after === 0;
+  }
+
+  start(): void {
+    this.#feed.join(this);
+    void this.#catchUp();
+  }
+
+  close(): void {
+    this.#state = 'closed';
+    this.#feed.leave(this);
+  }
+
+  wake(): void {
+    if (this.#state === 'waiting') this.#continue();
+  }
+
+  readonly #continue = (): void => {
+    if (this.#state === 'closed') return;
+    const kept = this.#feed.keptAfter(this.#after);
+    if (kept === undefined) return void this.#catchUp();
+    this.#skipsDeleted = false;
+    this.#state = 'waiting';
+    this.#send(kept);
+  };
+
+  /** From the store, until what the feed keeps follows. */
+  async #catchUp(): Promise<void> {
+    this.#state = 'busy';
+    try {
+      const upTo = await this.#feed.revisionNow();
+      // R55: a place that the store has not reached was of another store, or before a restore.
+      if (this.#after > upTo) this.#after = 0;
+      const items = this.#after === upTo ? [] : await this.#feed.read(this.#owner, this.#after);
+      if (this.#isClosed()) return;
+      // There is nothing more of this owner up to there.
+      if (items.length < PAGE) this.#after = upTo;
+      if (!this.#send(items)) this.#continue();
+    } catch (error) {
+      this.#feed.fail(error);
+      if (!this.#isClosed()) this.#state = 'waiting';
+    }
+  }
+
+  #isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** @returns whether there was anything; then it goes on when that was sent. */
+  #send(items: readonly FeedItem[]): boolean {
+    this.#after = Math.max(this.#after, items.at(-1)?.rev ?? 0);
+    const mine = items.filter((item) => this.#isMine(item));
+    if (mine.length === 0) return false;
+    this.#state = 'busy';
+    this.#reader.offer({ bytes: Buffer.concat(mine.map(frameOf)), sent: this.#continue });
+    return true;
+  }
+
+  #isMine(item: FeedItem): boolean {
+    if (item.kind === 'deleted' && this.#skipsDeleted) return false;
+    const owner = item.kind === 'deleted' ? item.owner : item.summary.owner;
+    return this.#owner === undefined || owner === this.#owner;
+  }
+}
+
+/** On the wire it is `type`, as everything there. */
+function frameOf({ kind, ...facts }: FeedItem): Buffer {
+  return encodeControl({ id: `feed/${facts.rev}`, event: 'feed', data: JSON.stringify({ type: kind, ...facts }) });
+}
