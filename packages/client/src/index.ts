@@ -22,3 +22,6 @@ export type { Clock, Hint, Lifecycle, Ports, Random, Timer } from './ports.ts';
 export { openWithCredentials, streamPostWithRetry, type AuthorizedResponse, type PostRequest } from './post.ts';
 export { faultOfResponse } from './problem.ts';
 export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';
+export type * from './api.ts';
+export type { Frames } from './frames.ts';
+export { memoryOutbox, type OutboxStore, type StoredSend } from './outbox-store.ts';
