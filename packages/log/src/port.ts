@@ -53,7 +53,7 @@ export interface StreamOptions {
   readonly consumers?: readonly string[];
   /**
    * The stream is deleted this long after its last access (`ttlMs`: an append or a read, not a `stat`) or at this time
-   * (`expiresAt`, ms since the epoch). From then on it answers `deleted`; its bytes go at the next `expire`.
+   * (`expiresAt`, ms since the epoch). From then on it answers `deleted`; its bytes and rows go at the next `expire`.
    */
   readonly ttlMs?: number;
   readonly expiresAt?: number;
@@ -225,7 +225,7 @@ export interface RowQuery {
   /** Exclusive bounds on `order`. */
   readonly before?: number;
   readonly after?: number;
-  /** Default `descending`. */
+  /** Default `descending`. Rows of one order are sorted by stream and key. */
   readonly direction?: 'ascending' | 'descending';
   readonly limit: number;
 }

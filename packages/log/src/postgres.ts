@@ -76,7 +76,7 @@ class PostgresLog implements Log {
       () => new Lane(new Connection(connection), (result) => this.#committed(result)),
     );
     this.#steps = Array.from({ length: writers }, () => new Connection(connection));
-    this.#sender = new Connection(connection);
+    this.#sender = new Connection({ ...connection, volatile: true });
     this.#fanOut = new FanOut({
       node,
       hub: this.#hub,

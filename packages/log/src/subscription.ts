@@ -38,7 +38,7 @@ export interface HubLimits {
 }
 
 const batchBytesMaxDefault = 64 * 1024;
-const limitsDefault: HubLimits = { tailBytesMax: 64 * 1024, tailsBytesMax: 32 * 1024 * 1024 };
+const limitsDefault: HubLimits = { tailBytesMax: 1024 * 1024, tailsBytesMax: 32 * 1024 * 1024 };
 /** With few readers it is cheap to ask each what it still needs; with many it is done once per so many records. */
 const readersFew = 4;
 const recordsBetweenCuts = 64;

@@ -3,7 +3,7 @@
  * reference: where another store answers otherwise, the other one is wrong.
  *
  *  M1  Every method looks at the time it is given and at nothing else.
- *  M2  A stream whose time has come is erased by whoever meets it first.
+ *  M2  A stream whose time has come is `deleted` to everybody, and erased by `expire`.
  *  M3  An idle stream is one object and its records; keys, producers and consumers have a map from their first use on.
  */
 import { admit } from '../admission.ts';
@@ -77,6 +77,7 @@ class Stream implements Line {
   }
 }
 
+type Tombstones = readonly { readonly table: string; readonly key: string; readonly group?: string }[];
 type Gone = Extract<Refused, { kind: 'missing' | 'deleted' }>;
 const missing: { readonly kind: 'missing' } = { kind: 'missing' };
 const deleted: { readonly kind: 'deleted' } = { kind: 'deleted' };
@@ -150,15 +151,10 @@ export class MemoryStore {
     return stream instanceof Stream ? stream.findKey(id) : undefined;
   }
 
-  delete(
-    name: StreamName,
-    tombstones: readonly { readonly table: string; readonly key: string; readonly group?: string }[],
-    now: number,
-  ): { readonly kind: 'erased' } | Gone {
+  delete(name: StreamName, tombstones: Tombstones, now: number): { readonly kind: 'erased' } | Gone {
     const stream = this.find(name, now);
     if (!(stream instanceof Stream)) return stream;
-    this.streams.set(name, 'deleted');
-    this.rows.erase(name, tombstones);
+    this.erase(name, tombstones);
     return { kind: 'erased' };
   }
 
@@ -176,7 +172,7 @@ export class MemoryStore {
     const names = [...this.streams].flatMap(([name, stream]) =>
       stream instanceof Stream && stream.hasExpired(now) ? [name] : [],
     );
-    for (const name of names) this.find(name, now);
+    for (const name of names) this.erase(name, []);
     return names;
   }
 
@@ -234,6 +230,11 @@ export class MemoryStore {
     this.leaseEndsByHolder.set(holder, Number.NEGATIVE_INFINITY);
   }
 
+  private erase(name: StreamName, tombstones: Tombstones): void {
+    this.streams.set(name, 'deleted');
+    this.rows.erase(name, tombstones);
+  }
+
   private isAlive(holder: string, now: number): boolean {
     return (this.leaseEndsByHolder.get(holder) ?? Number.NEGATIVE_INFINITY) > now;
   }
@@ -242,11 +243,7 @@ export class MemoryStore {
   private find(name: StreamName, now: number): Stream | Gone {
     const stream = this.streams.get(name);
     if (stream === undefined) return missing;
-    if (stream === 'deleted') return deleted;
-    if (!stream.hasExpired(now)) return stream;
-    this.streams.set(name, 'deleted');
-    this.rows.erase(name, []);
-    return deleted;
+    return stream === 'deleted' || stream.hasExpired(now) ? deleted : stream;
   }
 
   /** L13: the records are shared objects, so a fork is a slice. */

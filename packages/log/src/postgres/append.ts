@@ -139,14 +139,18 @@ async function readDeciders(
     hash: string;
   }>({
     name: 'read-deciders',
-    text: `SELECT 'fence' AS kind, c.stream_id AS line, c.name AS id, c.epoch, 0::bigint AS seq, 0::bigint AS first, 0::bigint AS last, '' AS hash
-             FROM unnest($1::bigint[], $2::text[]) AS w(line, id) JOIN consumers c ON c.stream_id = w.line AND c.name = w.id
+    // LIMIT 1 keeps each look-up an index look-up: joined freely, the planner may read a whole table of keys.
+    text: `SELECT 'fence' AS kind, w.line, w.id, c.epoch, 0::bigint AS seq, 0::bigint AS first, 0::bigint AS last, '' AS hash
+             FROM unnest($1::bigint[], $2::text[]) AS w(line, id), LATERAL
+               (SELECT epoch FROM consumers WHERE stream_id = w.line AND name = w.id LIMIT 1) c
            UNION ALL
-           SELECT 'key', k.stream_id, k.id, 0, 0, k.first, k.last, k.hash
-             FROM unnest($3::bigint[], $4::text[]) AS w(line, id) JOIN keys k ON k.stream_id = w.line AND k.id = w.id
+           SELECT 'key', w.line, w.id, 0, 0, k.first, k.last, k.hash
+             FROM unnest($3::bigint[], $4::text[]) AS w(line, id), LATERAL
+               (SELECT first, last, hash FROM keys WHERE stream_id = w.line AND keys.id = w.id LIMIT 1) k
            UNION ALL
-           SELECT 'producer', p.stream_id, p.id, p.epoch, p.seq, p.first, p.last, ''
-             FROM unnest($5::bigint[], $6::text[]) AS w(line, id) JOIN producers p ON p.stream_id = w.line AND p.id = w.id`,
+           SELECT 'producer', w.line, w.id, p.epoch, p.seq, p.first, p.last, ''
+             FROM unnest($5::bigint[], $6::text[]) AS w(line, id), LATERAL
+               (SELECT epoch, seq, first, last FROM producers WHERE stream_id = w.line AND producers.id = w.id LIMIT 1) p`,
     values: [...columns(fenced), ...columns(keyed), ...columns(produced)],
   });
   for (const row of rows) {

@@ -23,9 +23,14 @@ const types: CustomTypesConfig = {
     oid === INT8 && format !== 'binary' ? Number : defaultTypes.getTypeParser(oid, format),
 };
 
+/** Stronger settings of the server (remote_apply) stand. */
+const DURABLE = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`;
+
 export interface ConnectionOptions {
   readonly url: string;
   readonly applicationName: string;
+  /** Commits here need not survive (notifications): they do not wait for the disk. */
+  readonly volatile?: true;
 }
 
 export const clientConfig = ({ url, applicationName }: ConnectionOptions): ClientConfig => ({
@@ -80,10 +85,7 @@ export class Connection {
     client.on('error', () => this.#drop(client));
     client.on('end', () => this.#drop(client));
     await client.connect();
-    // Stronger settings of the server (remote_apply) stand.
-    await client.query(
-      `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`,
-    );
+    await client.query(this.#options.volatile === true ? 'SET synchronous_commit = off' : DURABLE);
     this.#client = client;
     return client;
   }
