@@ -87,12 +87,17 @@ export class FakeExchange implements WireExchange {
     this.connection = connection;
   }
 
+  onHold: () => unknown = () => {};
+  onFlow: () => unknown = () => {};
+
   hold(): void {
     this.held = true;
+    this.onHold();
   }
 
   flow(): void {
     this.held = false;
+    this.onFlow();
   }
 
   cancel(): void {
@@ -123,6 +128,11 @@ export class FakeExchange implements WireExchange {
     const chunk = this.#out.slice(0, bytes);
     this.#out = this.#out.slice(chunk.length);
     if (chunk.length > 0) this.#sink.chunk(chunk);
+  }
+
+  /** One chunk, at once. */
+  tell(bytes: Uint8Array): void {
+    this.#sink.chunk(bytes);
   }
 
   get unsaid(): number {
