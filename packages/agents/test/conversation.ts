@@ -91,16 +91,20 @@ export class Conversation {
     const turn = this.#turn();
     const events: AgentEvent[] = [];
     const running = this.#agent.run(this.#input(), this.#context());
-    for (;;) {
-      const next = await running.next();
-      if (next.done === true) {
-        this.#end(next.value);
-        return { events, end: next.value };
+    try {
+      for (;;) {
+        const next = await running.next();
+        if (next.done === true) {
+          this.#end(next.value);
+          return { events, end: next.value };
+        }
+        this.#options.onEvent?.(next.value, this);
+        events.push(next.value);
+        const entry = this.#entryOf(next.value, turn.turnId);
+        if (entry !== null) this.append(entry);
       }
-      this.#options.onEvent?.(next.value, this);
-      events.push(next.value);
-      const entry = this.#entryOf(next.value, turn.turnId);
-      if (entry !== null) this.append(entry);
+    } finally {
+      await running.return({ outcome: 'completed' });
     }
   }
 

@@ -19,16 +19,13 @@ export type Answered =
   | { readonly kind: 'failed'; readonly failure: Failure; readonly draft: AnswerDraft }
   | { readonly kind: 'stopped'; readonly draft: AnswerDraft };
 
+type Ports = Pick<RunContext, 'signal' | 'clock'>;
 type Answering = AsyncGenerator<AgentEvent, Answered, void>;
 
 const AFTER_FINISH_MS = 5_000;
 const JSON_BYTES_MAX = 16 * 1024 * 1024;
 
-export async function* answer(
-  request: CompletionRequest,
-  settings: OpenAiSettings,
-  ports: Pick<RunContext, 'signal' | 'clock'>,
-): Answering {
+export async function* answer(request: CompletionRequest, settings: OpenAiSettings, ports: Ports): Answering {
   const draft = new AnswerDraft();
   const opened = yield* openCompletion(request, settings, ports);
   if (opened.kind !== 'open') return { ...opened, draft };
@@ -37,7 +34,7 @@ export async function* answer(
   try {
     const fault = isJson(response)
       ? yield* readWhole(response, draft, where)
-      : yield* readStream(response, draft, where, settings, ports.clock);
+      : yield* readStream(response, draft, where, settings, ports);
     if (ports.signal.aborted) return { kind: 'stopped', draft };
     return fault === null ? { kind: 'answered', draft } : { kind: 'failed', failure: fault, draft };
   } finally {
@@ -53,27 +50,25 @@ async function* readStream(
   draft: AnswerDraft,
   where: Where,
   { firstByteTimeoutMs, idleTimeoutMs }: OpenAiSettings,
-  clock: RunContext['clock'],
+  ports: Ports,
 ): Reading {
   if (response.body === null) return malformed(where);
   // The patience for the first token is that for the first byte: some servers send headers long before.
   const reader = response.body.getReader();
-  const watch = new Watch(clock, firstByteTimeoutMs, () => void reader.cancel());
+  const watch = new Watch(ports, firstByteTimeoutMs, () => void reader.cancel());
   const events = readEvents(reader, watch);
-  for (;;) {
-    const next = await events.next();
-    if (next.done === true) return isEvents(response) ? endOf(next.value, draft, where) : malformed(where);
-    if (next.value === DONE) {
-      await events.return('ended');
-      return draft.isMalformed ? malformed(where) : null;
+  try {
+    for (;;) {
+      const next = await events.next();
+      if (next.done === true) return isEvents(response) ? endOf(next.value, draft, where) : malformed(where);
+      if (next.value === DONE) return null;
+      const fault = yield* take(parseChunk(next.value), draft, where);
+      if (fault !== null) return fault;
+      watch.retime(draft.finish === null ? idleTimeoutMs : Math.min(idleTimeoutMs, AFTER_FINISH_MS));
     }
-    const chunk = parseChunk(next.value);
-    const fault = yield* take(chunk, draft, where);
-    if (fault !== null) {
-      await events.return('ended');
-      return fault;
-    }
-    watch.retime(draft.finish === null ? idleTimeoutMs : Math.min(idleTimeoutMs, AFTER_FINISH_MS));
+  } finally {
+    // Also where whoever reads the answer left in the middle of it.
+    await events.return('ended');
   }
 }
 

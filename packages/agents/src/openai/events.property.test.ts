@@ -18,7 +18,10 @@ async function readAll(
     },
   });
   const reader = body.getReader();
-  const events = readEvents(reader, new Watch(heldClock(), 1_000, () => void reader.cancel()));
+  const events = readEvents(
+    reader,
+    new Watch({ clock: heldClock(), signal: new AbortController().signal }, 1_000, () => void reader.cancel()),
+  );
   const data: string[] = [];
   for (;;) {
     const next = await events.next();

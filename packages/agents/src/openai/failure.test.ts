@@ -18,6 +18,7 @@ import {
 } from '../../test/model-server.ts';
 import { openAiAgent } from './agent.ts';
 import { retryAfterOf } from './failure.ts';
+import { Watch } from './watch.ts';
 
 /** Waits that the agent announces take no time; all others (silence) last until the test says so. */
 function converse(url: string, options: { readonly clock?: ReturnType<typeof heldClock> } = {}): Conversation {
@@ -274,6 +275,30 @@ test('a server that says it is done and leaves the connection open is not waited
   await turnOver();
   clock.advance(5_000);
   expect((await ran).end).toEqual({ outcome: 'completed' });
+});
+
+test('a reader that leaves in mid-answer lets go of the connection and of the watch', async () => {
+  const server = await startModelServer();
+  server.reply(streams([half], 'stall'));
+  const clock = heldClock();
+  const onEvent = (): void => {
+    throw new Error('left');
+  };
+  const agent = openAiAgent({ baseUrl: server.url, model: 'm', contextWindow: 8_000 });
+  await expect(new Conversation(agent, { clock, onEvent }).say('hello')).rejects.toThrow('left');
+  await server.requests[0]?.closed;
+  await expect.poll(() => clock.sleeping).toBe(0);
+});
+
+test('a watch ends with the signal, though nobody comes back to stop it', async () => {
+  const clock = heldClock();
+  const controller = new AbortController();
+  const watch = new Watch({ clock, signal: controller.signal }, 1_000, () => {});
+  expect(clock.sleeping).toBe(1);
+  controller.abort();
+  await turnOver();
+  expect(clock.sleeping).toBe(0);
+  expect(watch.isSilent).toBe(false);
 });
 
 /** A wait that is announced and never comes to its end. */

@@ -48,13 +48,13 @@ export async function* openCompletion(
     const { fault, reason } = tried.failure;
     yield { type: 'data', name: 'notice', data: { fault, text: reason, retryInMs: waitMs } };
     await ports.clock.sleep(waitMs, ports.signal);
-    if (ports.signal.aborted) return { kind: 'stopped' };
   }
 }
 
-async function tryOnce(request: CompletionRequest, settings: OpenAiSettings, { signal, clock }: Ports): Promise<Tried> {
+async function tryOnce(request: CompletionRequest, settings: OpenAiSettings, ports: Ports): Promise<Tried> {
+  const { signal, clock } = ports;
   const own = new AbortController();
-  const watch = new Watch(clock, settings.firstByteTimeoutMs, () => own.abort());
+  const watch = new Watch(ports, settings.firstByteTimeoutMs, () => own.abort());
   const where = { url: settings.endpoints.chat, model: request.model };
   watch.arm();
   try {

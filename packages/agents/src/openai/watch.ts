@@ -2,12 +2,14 @@
  * Notices silence. It counts only while it is armed: the time in which nobody reads is not the server's.
  *
  * 1. `onSilent` runs at most once, and never after `stop`.
- * 2. A clock that goes back restarts the span; one that leaps (the machine slept) ends it, since the connection is dead then.
+ * 2. It ends with the signal: a reader that was abandoned in mid-answer stops nothing itself.
+ * 3. A clock that goes back restarts the span; one that leaps (the machine slept) ends it, since the connection is dead then.
  */
 import type { RunContext } from '@holdfast/session';
 
 export class Watch {
   readonly #clock: RunContext['clock'];
+  readonly #signal: AbortSignal;
   readonly #onSilent: () => void;
   readonly #ended = new AbortController();
   #nap = new AbortController();
@@ -15,10 +17,13 @@ export class Watch {
   #armedAtMs: number | null = null;
   isSilent = false;
 
-  constructor(clock: RunContext['clock'], idleMs: number, onSilent: () => void) {
+  constructor({ clock, signal }: Pick<RunContext, 'clock' | 'signal'>, idleMs: number, onSilent: () => void) {
     this.#clock = clock;
+    this.#signal = signal;
     this.#idleMs = idleMs;
     this.#onSilent = onSilent;
+    signal.addEventListener('abort', this.#stop, { once: true });
+    if (signal.aborted) this.#stop();
     void this.#run();
   }
 
@@ -37,9 +42,14 @@ export class Watch {
   }
 
   stop(): void {
+    this.#stop();
+  }
+
+  readonly #stop = (): void => {
+    this.#signal.removeEventListener('abort', this.#stop);
     this.#ended.abort();
     this.#nap.abort();
-  }
+  };
 
   async #run(): Promise<void> {
     while (!this.#ended.signal.aborted) {

@@ -4,6 +4,7 @@ import { Conversation } from '../../test/conversation.ts';
 import { createToolbox, defineTool, type Tool } from '../tools/tool.ts';
 import { z } from 'zod';
 import { rehearsalAgent } from './agent.ts';
+import { Played, replyToSteer } from './played.ts';
 import { createPacer } from './pacer.ts';
 import { rehearse } from './rehearse.ts';
 
@@ -144,6 +145,17 @@ test('a steer is answered between two blocks, and a turn that parks afterwards s
   const reply = '\n\n> be brief\n\nNoted: I take that with me from here.';
   expect(conversation.text.split(reply)).toHaveLength(2);
   expect(conversation.text.replace(reply, '')).toBe(rehearse('/scene question tokens=10', { answer: 'water' }));
+});
+
+test('what was said to a steer is no part of the script: a resumed turn does not count it as played', () => {
+  const steer = { type: 'steer', messageId: 'm_2' as never, author: 'ann', text: 'shorter' } as const;
+  const parts = [
+    { type: 'text', text: 'one' } as const,
+    steer,
+    { type: 'text', text: `${replyToSteer('shorter')} two` } as const,
+  ];
+  const played = new Played({ parts, prompts: [], results: [] });
+  expect(['one', ' two', ' three'].map((token) => played.rest('text', token))).toEqual(['', '', ' three']);
 });
 
 test('`run` goes through the shell tool and its approval; without that tool the call fails and says so', async () => {

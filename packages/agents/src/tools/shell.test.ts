@@ -95,6 +95,18 @@ test('a consumer that leaves ends the command, and returns when it is gone', asy
   expect(isAlive(pid)).toBe(false);
 });
 
+test('a stop ends the command though its reader was abandoned and never comes back', async () => {
+  const root = await temporaryDirectory();
+  const opened = shellTool({ root, env: process.env }).open({ command: 'echo $$; yes' });
+  if (opened.kind === 'invalid') throw new Error(opened.reason);
+  const controller = new AbortController();
+  const first = await opened.call.run({ signal: controller.signal, clock: systemClock }).next();
+  const pid = Number.parseInt(String(first.value), 10);
+  expect(isAlive(pid)).toBe(true);
+  controller.abort();
+  await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
+});
+
 test('the guard itself may be killed: the command goes with it', async () => {
   let pid = 0;
   const ran = await run({ command: 'echo $PPID; echo $$; sleep 60' }, {}, (output) => {
