@@ -11,7 +11,7 @@
 import { readFileSync } from 'node:fs';
 import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
-import { getRequestListener } from '@hono/node-server';
+import { getRequestListener, RequestError } from '@hono/node-server';
 import { fault, FaultError } from '@holdfast/protocol';
 import type { Log } from '@holdfast/log';
 import { openSessionService, systemClock, type Agent, type Clock, type SessionService } from '@holdfast/session';
@@ -22,6 +22,7 @@ import { newId, newSecret } from './auth/secret.ts';
 import { TokenStore } from './auth/token-store.ts';
 import type { Config } from './config-table.ts';
 import type { Context } from './context.ts';
+import { refuseMalformed } from './http/respond.ts';
 import type { Route } from './http/route.ts';
 import { createLogger, withoutSecrets, type Logger } from './logger.ts';
 import { Metrics } from './metrics.ts';
@@ -177,7 +178,7 @@ async function start(config: Config, options: GatewayOptions, closers: Closer[])
   });
   const app = createApp(context, files);
 
-  const server = createServer(config, getRequestListener(app.fetch, { overrideGlobalObjects: false }));
+  const server = createServer(config, getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler }));
   address = await listen(server, config, scheme);
   closers.unshift(() => closeServer(server));
   phase = 'ready';

@@ -8,7 +8,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
-import { faultInfo, problemOf, type Fault } from '@holdfast/protocol';
+import { fault, faultInfo, problemOf, type Fault } from '@holdfast/protocol';
 import type { Headers, Reply } from './reply.ts';
 
 const STATUS = {
@@ -81,17 +81,24 @@ function openEventStream(outgoing: ServerResponse, headers: Headers): void {
   });
 }
 
+/** What was no request to begin with: it has no route and no outlet. */
+export function refuseMalformed(): Response {
+  const refusal = fault('invalid-request', 'The request has no usable host or address. Send one as HTTP/1.1 asks for.');
+  const headers = { ...ALWAYS, ...NO_STORE, connection: 'close', 'content-type': 'application/problem+json' };
+  return send(faultInfo(refusal.kind).status, JSON.stringify(problemOf(refusal)), headers);
+}
+
 /** Rules 1 and 3. */
-function sendFault(fault: Fault, incoming: IncomingMessage, headers: Headers): Response {
-  const { status } = faultInfo(fault.kind);
+function sendFault(refusal: Fault, incoming: IncomingMessage, headers: Headers): Response {
+  const { status } = faultInfo(refusal.kind);
   const wait =
-    fault.retryAfterMs === undefined
+    refusal.retryAfterMs === undefined
       ? {}
-      : { 'retry-after': String(Math.max(1, Math.ceil(fault.retryAfterMs / 1_000))) };
-  const challenge = fault.kind === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="holdfast"' } : {};
+      : { 'retry-after': String(Math.max(1, Math.ceil(refusal.retryAfterMs / 1_000))) };
+  const challenge = refusal.kind === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="holdfast"' } : {};
   const close = incoming.complete ? {} : { connection: 'close' };
   // A fault that never crosses HTTP got here by a mistake of ours.
-  return send(status === 0 ? 500 : status, JSON.stringify(problemOf(fault)), {
+  return send(status === 0 ? 500 : status, JSON.stringify(problemOf(refusal)), {
     ...headers,
     ...wait,
     ...challenge,

@@ -1,0 +1,291 @@
+/**
+ * The whole of a conversation over HTTP: every command, its receipt, and what it says when it came too late.
+ */
+import { rehearse } from '@holdfast/agents';
+import { describe, expect, test } from 'vitest';
+import { openApi, textOf } from './harness.ts';
+
+describe('sessions', () => {
+  test('a session is created once, whatever is retried', async () => {
+    const api = await openApi();
+    const first = await api.call('POST', '/v1/sessions', { sessionId: 's_1', clientId: 'c1', title: 'One' });
+    const again = await api.call('POST', '/v1/sessions', { sessionId: 's_1', clientId: 'c1', title: 'One' });
+    const other = await api.call('POST', '/v1/sessions', { sessionId: 's_1', clientId: 'c2', title: 'Two' });
+    expect([first.status, again.status, other.status]).toEqual([201, 200, 409]);
+    expect(again.body.session).toEqual(first.body.session);
+    expect(other.body).toMatchObject({ fault: 'session-exists', status: 409 });
+  });
+
+  test('a session is renamed, pinned, found by its title, listed and deleted', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.session();
+    const set = await api.call('PATCH', `/v1/sessions/${id}`, { title: 'Quarterly lighthouse', pinned: true });
+    expect(set.body.session).toMatchObject({ title: 'Quarterly lighthouse', pinned: true });
+    await expect.poll(async () => (await api.call('GET', '/v1/sessions?q=lighthouse')).body.sessions.length).toBe(1);
+    const page = await api.call('GET', '/v1/sessions?limit=1');
+    expect(page.body.sessions).toHaveLength(1);
+    const rest = await api.call('GET', `/v1/sessions?limit=1&cursor=${page.body.next}`);
+    expect(rest.body.sessions).toHaveLength(1);
+    expect(rest.body.sessions[0].sessionId).not.toBe(page.body.sessions[0].sessionId);
+    expect((await api.call('DELETE', `/v1/sessions/${id}`)).status).toBe(204);
+    const gone = await api.call('GET', `/v1/sessions/${id}`);
+    expect(gone.body).toMatchObject({ fault: 'session-deleted', status: 410 });
+  });
+
+  test('an unknown agent is refused with the names of those that are there', async () => {
+    const api = await openApi();
+    const refused = await api.call('POST', '/v1/sessions', { agent: 'oracle' });
+    expect(refused.body).toMatchObject({ fault: 'agent-not-found' });
+    expect(refused.body.detail).toContain('rehearsal');
+  });
+});
+
+describe('messages', () => {
+  test('E8: a turn streams content, turn-end, usage, title-status, stream-end, and its text is the rehearsed one', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const scene = '/scene plain tokens=30 seed=7 rate=2000';
+    const sent = await api.send(id, scene, { clientId: 'c1' });
+    expect(sent).toMatchObject({ status: 202, body: { seq: 2, position: 0, applied: 'start', duplicate: false } });
+    const stream = await api.stream(`/v1/sessions/${id}/turns/${sent.body.turnId}/stream`);
+    const events = await stream.untilType('stream-end');
+    expect(await stream.ended()).toBe('clean');
+    const types = events.map(({ event }) => event).filter((event) => event !== 'text-delta');
+    expect(types.slice(0, 5)).toEqual(['hello', 'turn-start', 'turn-end', 'usage', 'title-status']);
+    expect(types.slice(4, -1).every((type) => type.startsWith('title'))).toBe(true);
+    expect(textOf(events)).toBe(rehearse(scene));
+
+    const status = await api.call('GET', `/v1/sessions/${id}/turns/${sent.body.turnId}`);
+    expect(status.body).toMatchObject({ active: false, terminal: true, outcome: 'completed', lastEvent: 'stream-end' });
+    const last = events.at(-1)!;
+    const resumed = await api.call('GET', `/v1/sessions/${id}/turns/${sent.body.turnId}/stream`, undefined, {
+      headers: { 'last-event-id': last.id! },
+    });
+    expect(resumed.status).toBe(204);
+    const half = events[Math.floor(events.length / 2)]!;
+    const tail = await api.stream(`/v1/sessions/${id}/turns/${sent.body.turnId}/stream?after=${half.id}`);
+    const rest = await tail.untilType('stream-end');
+    expect(rest.slice(1).map((event) => event.id)).toEqual(
+      events.slice(events.indexOf(half) + 1).map((event) => event.id),
+    );
+  });
+
+  test('R23: a retry gets the first receipt, and other content under its client id is refused', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const first = await api.send(id, 'hello', { clientId: 'c1' });
+    const again = await api.send(id, 'hello', { clientId: 'c1' });
+    expect(again.body).toEqual({ ...first.body, duplicate: true });
+    const other = await api.send(id, 'something else', { clientId: 'c1' });
+    expect(other.body).toMatchObject({ status: 409, fault: 'client-id-reused' });
+  });
+
+  test('Idempotency-Key names a command as the client id does', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const send = (key: string) =>
+      api.call('POST', `/v1/sessions/${id}/messages`, { text: 'hi' }, { headers: { 'idempotency-key': key } });
+    const first = await send('8e03978e-40d5');
+    expect((await send('"8e03978e-40d5"')).body).toEqual({ ...first.body, duplicate: true });
+    expect((await send('not an id')).body).toMatchObject({ fault: 'invalid-request' });
+  });
+
+  test('R25: what waits is edited, reordered and withdrawn, and a retry of each says the same', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.send(id, '/scene long rate=5');
+    const [second, third] = [await api.send(id, 'second'), await api.send(id, 'third')];
+    expect([second.body.position, third.body.position]).toEqual([1, 2]);
+    const [a, b] = [second.body.messageId, third.body.messageId];
+    const edited = await api.call('PATCH', `/v1/sessions/${id}/messages/${a}`, {
+      text: 'second, better',
+      clientId: 'e1',
+    });
+    expect(edited.body).toMatchObject({ result: 'edited', duplicate: false });
+    const order = await api.call('PATCH', `/v1/sessions/${id}/queue`, { messageIds: [b, a] });
+    expect(order.body.messageIds).toEqual([b, a]);
+    const queue = async () =>
+      (await api.call('GET', `/v1/sessions/${id}`)).body.view.queue.map((item: { text: string }) => item.text);
+    expect(await queue()).toEqual(['third', 'second, better']);
+    const withdraw = () => api.call('DELETE', `/v1/sessions/${id}/messages/${a}`, { clientId: 'w1' });
+    expect((await withdraw()).body).toMatchObject({ result: 'withdrawn', duplicate: false });
+    expect((await withdraw()).body).toMatchObject({ result: 'withdrawn', duplicate: true });
+    expect(await queue()).toEqual(['third']);
+  });
+
+  test('an edit that came too late gets 409 with the real state; of an unknown message 404', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const sent = await api.send(id, '/scene long rate=5');
+    const { messageId, turnId } = sent.body;
+    await expect
+      .poll(async () => (await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body.state)
+      .toBe('running');
+    const late = await api.call('PATCH', `/v1/sessions/${id}/messages/${messageId}`, { text: 'other' });
+    expect(late.body).toMatchObject({
+      status: 409,
+      fault: 'message-started',
+      facts: { turnId, state: 'running', outcome: null },
+    });
+    const unknown = await api.call('DELETE', `/v1/sessions/${id}/messages/m_nope`);
+    expect(unknown.body).toMatchObject({ status: 404, fault: 'message-not-found' });
+  });
+
+  test('a full queue says 429 with advice, and a retry of what was accepted still gets its receipt', async () => {
+    const api = await openApi({ limits: { ...(await limits()), queueMax: 2 } });
+    const id = await api.session();
+    await api.send(id, '/scene long rate=5');
+    const waiting = [await api.send(id, 'a', { clientId: 'a' }), await api.send(id, 'b', { clientId: 'b' })];
+    const full = await api.send(id, 'c', { clientId: 'c' });
+    expect(waiting.map(({ status }) => status)).toEqual([202, 202]);
+    expect(full.body).toMatchObject({ status: 429, fault: 'queue-full', facts: { queueMax: 2 } });
+    expect(full.body.retryAfterMs).toBeGreaterThan(0);
+    expect(Number(full.headers.get('retry-after'))).toBeGreaterThan(0);
+    expect((await api.send(id, 'b', { clientId: 'b' })).body).toMatchObject({ duplicate: true });
+  });
+});
+
+describe('turns', () => {
+  test('stop answers stopping, already-ended with the outcome, and 404 for what never was', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const { turnId } = (await api.send(id, '/scene long rate=5')).body;
+    await expect
+      .poll(async () => (await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body.state)
+      .toBe('running');
+    const stop = () => api.call('POST', `/v1/sessions/${id}/turns/${turnId}/stop`, {});
+    expect((await stop()).body).toMatchObject({ result: 'stopping' });
+    await expect
+      .poll(async () => (await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body.terminal)
+      .toBe(true);
+    expect((await stop()).body).toEqual({ turnId, result: 'already-ended', outcome: 'cancelled' });
+    expect((await api.call('POST', `/v1/sessions/${id}/turns/t_nope/stop`, {})).body).toMatchObject({
+      status: 404,
+      fault: 'turn-not-found',
+    });
+  });
+
+  test('a turn that waits in the queue is not stopped by its id but withdrawn', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.send(id, '/scene long rate=5');
+    const { turnId } = (await api.send(id, 'later')).body;
+    expect((await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body).toMatchObject({
+      state: 'queued',
+      active: false,
+      terminal: false,
+    });
+    const stop = await api.call('POST', `/v1/sessions/${id}/turns/${turnId}/stop`, {});
+    expect(stop.body).toMatchObject({ status: 404, facts: { state: 'queued' } });
+  });
+
+  test('R28, R30: an answer names its prompt; a closed one says its outcome, an unknown one is 404', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.send(id, '/scene approval');
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    const prompt = (await stream.untilType('prompt-open')).at(-1)!.json;
+    const answer = (promptId: string, answer: string, more = {}) =>
+      api.call('POST', `/v1/sessions/${id}/prompts/${promptId}`, { answer, ...more });
+    expect((await answer(prompt.promptId, 'perhaps')).body).toMatchObject({
+      fault: 'invalid-request',
+      facts: { choices: prompt.choices },
+    });
+    expect((await answer(prompt.promptId, 'once', { clientId: 'a1' })).body).toMatchObject({
+      result: 'answered',
+      answer: 'once',
+      duplicate: false,
+    });
+    await stream.untilType('stream-end');
+    expect((await answer(prompt.promptId, 'once', { clientId: 'a1' })).body).toMatchObject({
+      result: 'answered',
+      duplicate: true,
+    });
+    const late = await answer(prompt.promptId, 'deny');
+    expect(late.body).toMatchObject({
+      status: 409,
+      fault: 'prompt-closed',
+      facts: { outcome: 'answered', answer: 'once', by: 'admin' },
+    });
+    expect((await answer('p_nope_1', 'once')).body).toMatchObject({ status: 404, fault: 'prompt-not-found' });
+  });
+
+  test('R20: a steer says as what it was taken', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const { turnId } = (await api.send(id, '/scene long rate=5')).body;
+    await expect
+      .poll(async () => (await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body.state)
+      .toBe('running');
+    const steer = (turn: string) => api.call('POST', `/v1/sessions/${id}/turns/${turn}/steer`, { text: 'shorter' });
+    expect(await steer(turnId)).toMatchObject({ status: 202, body: { applied: 'steer' } });
+    expect((await steer('t_nope')).body).toMatchObject({ status: 404, fault: 'turn-not-found' });
+  });
+
+  test('a turn that is withdrawn before it began ends its stream with a goodbye', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.send(id, '/scene long rate=5');
+    const { turnId, messageId } = (await api.send(id, 'later')).body;
+    const stream = await api.stream(`/v1/sessions/${id}/turns/${turnId}/stream`);
+    await stream.next();
+    await api.call('DELETE', `/v1/sessions/${id}/messages/${messageId}`);
+    expect((await stream.next()).event).toBe('goodbye');
+  });
+
+  test('a turn that is regenerated makes a branch, and the branch can be chosen', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const sent = (await api.send(id, '/scene plain tokens=5 rate=2000')).body;
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    await stream.untilType('stream-end');
+    const again = await api.call('POST', `/v1/sessions/${id}/messages/${sent.messageId}/regenerate`, {});
+    expect(again.status).toBe(202);
+    await stream.untilType('stream-end');
+    const tree = (await api.call('GET', `/v1/sessions/${id}/branches`)).body;
+    expect(tree.turns).toHaveLength(2);
+    expect(tree.leaf).toBe(again.body.turnId);
+    const back = await api.call('PATCH', `/v1/sessions/${id}/branch`, { turnId: sent.turnId });
+    expect(back.body.leaf).toBe(sent.turnId);
+    expect((await api.call('PATCH', `/v1/sessions/${id}/branch`, { turnId: 't_nope' })).body).toMatchObject({
+      status: 404,
+    });
+  });
+
+  test('older turns are read as pages', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    const sent = [];
+    for (let n = 0; n < 4; n += 1) {
+      sent.push((await api.send(id, `/scene plain tokens=3 rate=5000 seed=${n}`)).body);
+      await stream.untilType('stream-end');
+    }
+    const page = await api.call('GET', `/v1/sessions/${id}/messages?before=${sent[3].turnId}&limit=2`);
+    expect(page.body.turns.map(({ turn }: { turn: { turnId: string } }) => turn.turnId)).toEqual([
+      sent[1].turnId,
+      sent[2].turnId,
+    ]);
+    const before = await api.call('GET', `/v1/sessions/${id}/messages?before=${page.body.before}&limit=2`);
+    expect(before.body.turns.map(({ turn }: { turn: { turnId: string } }) => turn.turnId)).toEqual([sent[0].turnId]);
+    expect(before.body.before).toBeNull();
+  });
+
+  test('an export is the whole log, with an end', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    await api.send(id, '/scene plain tokens=10 rate=5000');
+    const live = await stream.untilType('stream-end');
+    const lines = (await api.call('GET', `/v1/sessions/${id}/export`)).text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line));
+    expect(lines[0]).toMatchObject({ format: 'holdfast-session', version: 1, sessionId: id });
+    expect(lines.at(-1)).toMatchObject({ end: true, cursor: live.at(-1)!.id });
+    expect(lines.slice(1, -1)).toEqual(live.slice(1).map(({ json }) => json));
+  });
+});
+
+const limits = async () => (await import('../src/index.ts')).configOf({}).limits;
