@@ -134,7 +134,7 @@ test('a link that is swapped while the file is opened gains nothing', async () =
 
 test('a directory, a pipe and a binary file are refused without hanging', async () => {
   const { root } = await workspace();
-  execFileSync('mkfifo', [join(root, 'pipe')]);
+  execFileSync('/usr/bin/env', ['mkfifo', join(root, 'pipe')]);
   writeFileSync(join(root, 'binary'), Buffer.from([1, 0, 2]));
   expect(await read(root, { path: 'sub' })).toMatchObject({
     ok: false,
