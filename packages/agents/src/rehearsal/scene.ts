@@ -5,7 +5,7 @@
  * 2. An unknown name, an unknown key or a value out of its range is answered by a text that names what is known, never guessed.
  * 3. A value may stand in quotes: `run="sleep 2; touch done"`; a backslash keeps a double quote inside.
  */
-import { FAULT_KINDS, isFaultKind, type FaultKind } from '@holdfast/protocol';
+import { FAULT_KINDS, isFaultKind, type FaultKind } from '@holdfast/protocol/fault';
 import { hashText } from './random.ts';
 
 export const SCENE_NAMES = [

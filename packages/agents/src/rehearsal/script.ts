@@ -5,7 +5,7 @@
  * 2. A `text` step's block stands alone: the first token of every block but the first begins with an empty line.
  * 3. `boundary` stands between blocks, where something may be put in (a steer).
  */
-import type { FaultKind } from '@holdfast/protocol';
+import type { FaultKind } from '@holdfast/protocol/fault';
 import { cut } from '../text.ts';
 import { MARKDOWN_BLOCKS } from './blocks.ts';
 import { pick, seededRandom, type Random } from './random.ts';
