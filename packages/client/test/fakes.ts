@@ -2,8 +2,8 @@
  * A world for schedules: time that is turned by hand, a wire without sockets, a gateway that speaks the wire byte by byte.
  * Everything that is opened is counted, and `leaks()` says what was not closed.
  */
-import { encodeFrame } from '@holdfast/protocol/sse';
 import { fault } from '@holdfast/protocol/fault';
+import { encodeFrame } from '@holdfast/protocol/sse';
 
 import type { Clock, Hint, Lifecycle } from '../src/ports.ts';
 import { createTransport, type Transport } from '../src/transport.ts';
@@ -199,7 +199,8 @@ export class FakeWire implements Wire {
 /** A session's log of text deltas, and its frames. */
 export class FakeLog {
   readonly sessionId: string;
-  #texts: string[] = [];
+  readonly #texts: string[] = [];
+  readonly #frames = new Map<string, string>();
 
   constructor(sessionId: string) {
     this.sessionId = sessionId;
@@ -222,6 +223,13 @@ export class FakeLog {
   }
 
   entryFrame(seq: number, prefix: string = ''): string {
+    const key = prefix + seq;
+    let frame = this.#frames.get(key);
+    if (frame === undefined) this.#frames.set(key, (frame = this.#encode(seq, prefix)));
+    return frame;
+  }
+
+  #encode(seq: number, prefix: string): string {
     const data = JSON.stringify({ type: 'text-delta', turnId: 't', text: this.#texts[seq - 1], seq, at: 'now' });
     return encodeFrame({ id: prefix + this.cursor(seq), event: 'text-delta', data });
   }

@@ -1,0 +1,129 @@
+/**
+ * One request and its whole answer, as a value.
+ *
+ * 1. Whatever may be repeated is: a GET, and a command that carries its client id. It is tried again where the fault's advice
+ *    says so, at most `TRIES` times and never longer than a person waits (`ADVICE_MS_MAX`); then the fault is the answer.
+ * 2. A request that hears nothing for `TIMEOUT_MS` is given up: a half-open socket is no reason to wait for ever.
+ * 3. Closing ends what is under way, with `cancelled`.
+ */
+import { fault, FaultError, isRetryable, type Fault } from '@holdfast/protocol/fault';
+
+import type { Result } from './api.ts';
+import type { Credentials } from './credentials.ts';
+import type { Ports } from './ports.ts';
+import { openWithCredentials } from './post.ts';
+import { faultOfResponse } from './problem.ts';
+import type { Transport } from './transport.ts';
+
+const TRIES = 4;
+const FIRST_PAUSE_MS = 300;
+const ADVICE_MS_MAX = 5_000;
+const TIMEOUT_MS = 30_000;
+
+export type Answer = Result<{ readonly status: number; readonly body: unknown }>;
+
+export interface RequestsOptions {
+  readonly transport: Transport;
+  readonly baseUrl: string;
+  readonly credentials: Credentials | undefined;
+  readonly ports: Ports;
+}
+
+export interface Call {
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  readonly mediaType?: string;
+  /** The answer to a second one is the answer to the first (rule 1). */
+  readonly repeatable?: boolean;
+}
+
+export class Requests {
+  readonly #options: RequestsOptions;
+  readonly #closed = new AbortController();
+  pending = 0;
+
+  constructor(options: RequestsOptions) {
+    this.#options = options;
+  }
+
+  get(path: string): Promise<Answer> {
+    return this.call('GET', path, { repeatable: true });
+  }
+
+  async call(method: string, path: string, call: Call = {}): Promise<Answer> {
+    this.pending++;
+    try {
+      for (let tries = 1; ; tries++) {
+        const answer = await this.once(method, path, call);
+        if (answer.kind === 'ok' || call.repeatable !== true || tries === TRIES) return answer;
+        const pauseMs = this.#pauseMs(answer.fault, tries);
+        if (pauseMs === undefined) return answer;
+        await this.#pause(pauseMs);
+      }
+    } finally {
+      this.pending--;
+    }
+  }
+
+  /** Without trying again. Never rejects. */
+  async once(method: string, path: string, { json, bytes, mediaType }: Call = {}): Promise<Answer> {
+    const { transport, baseUrl, credentials, ports } = this.#options;
+    const abort = new AbortController();
+    const timeout = ports.clock.after(TIMEOUT_MS, () => abort.abort());
+    const end = (): void => abort.abort();
+    const closed = this.#closed.signal;
+    closed.addEventListener('abort', end);
+    if (closed.aborted) end();
+    try {
+      const body = json === undefined ? bytes : JSON.stringify(json);
+      const headers: Record<string, string> =
+        body === undefined ? {} : { 'content-type': mediaType ?? 'application/json' };
+      const request = { url: baseUrl + path, method, headers, signal: abort.signal };
+      const response = await openWithCredentials(
+        transport.short,
+        body === undefined ? request : { ...request, body },
+        credentials,
+      );
+      if (response.status < 200 || response.status >= 300)
+        return { kind: 'fault', fault: await faultOfResponse(response) };
+      const text = await response.body.text();
+      return { kind: 'ok', status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+    } catch (error) {
+      return { kind: 'fault', fault: this.#faultOf(error, abort.signal.aborted) };
+    } finally {
+      timeout.cancel();
+      closed.removeEventListener('abort', end);
+    }
+  }
+
+  close(): void {
+    this.#closed.abort();
+  }
+
+  #faultOf(error: unknown, aborted: boolean): Fault {
+    if (this.#closed.signal.aborted) return fault('cancelled', 'The client was closed.');
+    if (aborted) return fault('idle-timeout', `The gateway did not answer within ${TIMEOUT_MS / 1000} s.`);
+    if (error instanceof FaultError) return error.fault;
+    return fault('protocol-error', `The answer is not what it should be: ${String(error)}`);
+  }
+
+  /** @returns undefined where another try does not help, or not soon. */
+  #pauseMs(why: Fault, tries: number): number | undefined {
+    if (!isRetryable(why) || this.#closed.signal.aborted) return undefined;
+    if (why.retryAfterMs !== undefined) return why.retryAfterMs > ADVICE_MS_MAX ? undefined : why.retryAfterMs;
+    return FIRST_PAUSE_MS * 2 ** (tries - 1) * (0.5 + this.#options.ports.random() / 2);
+  }
+
+  #pause(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const signal = this.#closed.signal;
+      const done = (): void => {
+        timer.cancel();
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      const timer = this.#options.ports.clock.after(ms, done);
+      signal.addEventListener('abort', done);
+    });
+  }
+}

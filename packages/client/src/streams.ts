@@ -1,0 +1,262 @@
+/**
+ * Which streams the client has open: one for all that is followed (`one`), or one for each session (`each`).
+ *
+ * L1. Who follows has a lane and is told of that session alone. Its end is the value that `follow` returned; after it the
+ *     lane hears nothing.
+ * L2. A lane's place is where its own handler stopped, so a stream can be replaced by another at any time.
+ * L3. A stream that nobody needs has ended. One that stopped for want of credentials goes on when there are new ones.
+ */
+import { faultInfo, type Fault } from '@holdfast/protocol/fault';
+import type { Entry } from '@holdfast/protocol/entry';
+import type { SessionId } from '@holdfast/protocol/ids';
+import type { SnapshotFrame } from '@holdfast/protocol/sse';
+
+import type { EventStream, EventStreamHandlers, EventStreamOptions, StreamState } from './event-stream.ts';
+import type { Place, StreamTarget } from './places.ts';
+
+export interface Lane {
+  snapshot(frame: SnapshotFrame): void;
+  entry(entry: Entry, cursor: string): void;
+  /** Not followed any more: deleted, not there, not allowed. */
+  gone(reason: Fault): void;
+  state(state: StreamState): void;
+}
+
+export interface FeedLane {
+  item(data: unknown, revision: number): void;
+  state(state: StreamState): void;
+}
+
+export interface Streams {
+  readonly count: number;
+  /** @returns the end of it. */
+  follow(sessionId: SessionId, place: Place, lane: Lane): () => void;
+  /** The session list. @returns the end of it. */
+  feed(lane: FeedLane): () => void;
+  nudge(): void;
+  /** There are new credentials. */
+  resume(): void;
+  close(): Promise<void>;
+}
+
+export interface StreamsOptions {
+  readonly open: (target: StreamTarget, handlers: EventStreamHandlers) => EventStream;
+  readonly onState: (states: readonly StreamState[]) => void;
+}
+
+/** The parts of `EventStreamOptions` that are the same for all streams. */
+export type StreamBase = Omit<EventStreamOptions, 'target' | 'handlers'>;
+
+interface Followed {
+  place: Place;
+  readonly lane: Lane;
+}
+
+/** What every stream of ours needs: its state told, its end waited for. */
+class OpenStreams {
+  readonly #options: StreamsOptions;
+  readonly #open = new Set<EventStream>();
+  readonly #closing = new Set<Promise<void>>();
+
+  constructor(options: StreamsOptions) {
+    this.#options = options;
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  open(target: StreamTarget, handlers: EventStreamHandlers): EventStream {
+    const stream = this.#options.open(target, {
+      ...handlers,
+      state: (state) => {
+        handlers.state?.(state);
+        this.#tell();
+      },
+    });
+    this.#open.add(stream);
+    stream.start();
+    return stream;
+  }
+
+  end(stream: EventStream): void {
+    if (!this.#open.delete(stream)) return;
+    const closing = stream.close().finally(() => this.#closing.delete(closing));
+    this.#closing.add(closing);
+    this.#tell();
+  }
+
+  nudge(): void {
+    for (const stream of this.#open) stream.nudge();
+  }
+
+  /** L3. */
+  resume(): void {
+    for (const stream of this.#open) {
+      const { state } = stream;
+      if (state.kind === 'idle' && state.fault !== undefined && faultInfo(state.fault.kind).retry === 'auth')
+        stream.start();
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const stream of this.#open) this.end(stream);
+    await Promise.all(this.#closing);
+  }
+
+  #tell(): void {
+    this.#options.onState([...this.#open].map((stream) => stream.state));
+  }
+}
+
+/** The session is no more, or not ours: that is about the session. Anything else is about the connection. */
+const isAboutSession = ({ kind }: Fault): boolean =>
+  kind === 'session-not-found' || kind === 'session-deleted' || kind === 'forbidden';
+
+function streamOfEach(streams: OpenStreams, sessionId: SessionId, place: Place, lane: Lane): () => void {
+  const stream = streams.open(
+    { kind: 'session', sessionId, place },
+    {
+      snapshot: (frame) => lane.snapshot(frame),
+      entry: (_sessionId, entry, cursor) => lane.entry(entry, cursor),
+      state: (state) => {
+        if (state.kind === 'idle' && state.fault !== undefined && isAboutSession(state.fault)) lane.gone(state.fault);
+        else lane.state(state);
+      },
+    },
+  );
+  return () => streams.end(stream);
+}
+
+const feedHandlers = (lane: () => FeedLane | undefined): Pick<EventStreamHandlers, 'feed'> => ({
+  feed: (data, revision) => lane()?.item(data, revision),
+});
+
+export function openEachStream(options: StreamsOptions): Streams {
+  const streams = new OpenStreams(options);
+  return {
+    get count() {
+      return streams.count;
+    },
+    follow: (sessionId, place, lane) => streamOfEach(streams, sessionId, place, lane),
+    feed(lane) {
+      const stream = streams.open(
+        { kind: 'sessions', feed: null },
+        { ...feedHandlers(() => lane), state: (state) => lane.state(state), snapshot() {}, entry() {} },
+      );
+      return () => streams.end(stream);
+    },
+    nudge: () => streams.nudge(),
+    resume: () => streams.resume(),
+    close: () => streams.close(),
+  };
+}
+
+export function openOneStream(options: StreamsOptions): Streams {
+  return new OneStream(options);
+}
+
+class OneStream implements Streams {
+  readonly #streams: OpenStreams;
+  readonly #followed = new Map<SessionId, Followed>();
+  #feed: { readonly lane: FeedLane; revision: number | null } | undefined;
+  #stream: { readonly events: EventStream; readonly hasFeed: boolean } | undefined;
+
+  constructor(options: StreamsOptions) {
+    this.#streams = new OpenStreams(options);
+  }
+
+  get count(): number {
+    return this.#streams.count;
+  }
+
+  follow(sessionId: SessionId, place: Place, lane: Lane): () => void {
+    const followed: Followed = { place, lane };
+    this.#followed.set(sessionId, followed);
+    if (this.#stream === undefined) this.#open();
+    else {
+      this.#stream.events.add(sessionId, place);
+      lane.state(this.#stream.events.state);
+    }
+    return () => {
+      if (this.#followed.get(sessionId) !== followed) return;
+      this.#followed.delete(sessionId);
+      this.#stream?.events.remove(sessionId);
+      this.#endIfIdle();
+    };
+  }
+
+  feed(lane: FeedLane): () => void {
+    const feed = { lane, revision: null };
+    this.#feed = feed;
+    // A stream is asked for the list when it is opened.
+    if (this.#stream?.hasFeed === true) lane.state(this.#stream.events.state);
+    else this.#open();
+    return () => {
+      if (this.#feed !== feed) return;
+      this.#feed = undefined;
+      // What it says from now on is heard by nobody: who asks for the list again needs another stream.
+      if (this.#stream !== undefined) this.#stream = { ...this.#stream, hasFeed: false };
+      this.#endIfIdle();
+    };
+  }
+
+  nudge(): void {
+    this.#streams.nudge();
+  }
+
+  resume(): void {
+    this.#streams.resume();
+  }
+
+  close(): Promise<void> {
+    this.#stream = undefined;
+    return this.#streams.close();
+  }
+
+  /** In place of the one that is open (L2). */
+  #open(): void {
+    if (this.#stream !== undefined) this.#streams.end(this.#stream.events);
+    const places = Object.fromEntries([...this.#followed].map(([id, { place }]) => [id, place]));
+    const hasFeed = this.#feed !== undefined;
+    const target: StreamTarget = hasFeed
+      ? { kind: 'sessions', places, feed: this.#feed?.revision ?? null }
+      : { kind: 'sessions', places };
+    const events = this.#streams.open(target, {
+      snapshot: (frame) => {
+        const followed = this.#followed.get(frame.sessionId);
+        if (followed === undefined) return;
+        followed.place = frame.cursor;
+        followed.lane.snapshot(frame);
+      },
+      entry: (sessionId, entry, cursor) => {
+        const followed = this.#followed.get(sessionId);
+        if (followed === undefined) return;
+        followed.place = cursor;
+        followed.lane.entry(entry, cursor);
+      },
+      feed: (data, revision) => {
+        if (this.#feed === undefined) return;
+        this.#feed.revision = revision;
+        this.#feed.lane.item(data, revision);
+      },
+      gone: (sessionId, reason) => {
+        const followed = this.#followed.get(sessionId);
+        this.#followed.delete(sessionId);
+        followed?.lane.gone(reason);
+      },
+      state: (state) => {
+        for (const { lane } of this.#followed.values()) lane.state(state);
+        this.#feed?.lane.state(state);
+      },
+    });
+    this.#stream = { events, hasFeed };
+  }
+
+  /** L3. */
+  #endIfIdle(): void {
+    if (this.#followed.size > 0 || this.#feed !== undefined || this.#stream === undefined) return;
+    this.#streams.end(this.#stream.events);
+    this.#stream = undefined;
+  }
+}
