@@ -1,5 +1,6 @@
 export { loadConfig, configHelp, configOf, type LoadedConfig } from './config.ts';
 export type { Config, Limits, StoreConfig } from './config-table.ts';
 export { createLogger, type Logger } from './logger.ts';
-export { startGateway, type GatewayOptions, type RunningGateway } from './server.ts';
+export type { GatewayOptions } from './parts.ts';
+export { startGateway, type RunningGateway } from './server.ts';
 export { closeOnSignals } from './signals.ts';

@@ -13,41 +13,20 @@ import { createServer as createHttpServer, type Server } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import { getRequestListener, RequestError } from '@hono/node-server';
 import { fault, FaultError } from '@holdfast/protocol';
-import type { Log } from '@holdfast/log';
-import { openSessionService, systemClock, type Agent, type Clock, type SessionService } from '@holdfast/session';
+import type { SessionService } from '@holdfast/session';
 import { createApp } from './app.ts';
-import { ADMIN_SUBJECT, isValid } from './auth/authenticate.ts';
-import type { DoorOptions } from './auth/door.ts';
-import { newId, newSecret } from './auth/secret.ts';
-import { TokenStore } from './auth/token-store.ts';
+import { ADMIN_SUBJECT } from './auth/authenticate.ts';
+import { newSecret } from './auth/secret.ts';
 import type { Config } from './config-table.ts';
 import type { Context } from './context.ts';
 import { refuseMalformed } from './http/respond.ts';
 import type { Route } from './http/route.ts';
-import { createLogger, withoutSecrets, type Logger } from './logger.ts';
 import { Metrics } from './metrics.ts';
-import { chooseDefault, openAgents } from './open-agents.ts';
-import { openLog } from './open-log.ts';
+import { openParts, type Closer, type GatewayOptions, type Parts } from './parts.ts';
 import { startUrl } from './routes/tokens.ts';
 import { serveStatic } from './static.ts';
 import { EntryEncoder } from './stream/encode.ts';
 import { Feed } from './stream/feed.ts';
-import { Readers, type ReadersOptions } from './stream/readers.ts';
-
-export interface GatewayOptions {
-  /** Default: what the configuration names. One that is given is not closed here. */
-  readonly log?: Log;
-  /** Default: one on the log. One that is given is neither drained nor closed here. */
-  readonly service?: SessionService;
-  /** Default: what the configuration names. */
-  readonly agents?: readonly Agent[];
-  readonly clock?: Clock;
-  readonly logger?: Logger;
-  /** The web app's build, where the configuration names none. */
-  readonly webDirectory?: string;
-  readonly build?: string;
-  readonly readers?: Partial<Pick<ReadersOptions, 'heartbeatMs' | 'sweepMs' | 'lingerMs'>>;
-}
 
 export interface RunningGateway {
   /** `http://HOST:PORT` */
@@ -65,7 +44,6 @@ export interface RunningGateway {
   close(): Promise<void>;
 }
 
-const BUILD = '0.1.0';
 const KEEP_ALIVE_MS = 65_000;
 const HEADERS_TIMEOUT_MS = 20_000;
 /** Given to those who hang on beyond the drain (rule 2). */
@@ -74,147 +52,158 @@ const HANG_MS = 3_000;
 const RETRY_MS = 1_000;
 
 type Phase = 'starting' | 'ready' | 'draining' | 'closed';
-type Closer = () => Promise<void> | void;
+interface Address {
+  readonly url: string;
+  readonly port: number;
+}
 
 /** @throws FaultError where the configuration, the store or the address cannot be used */
 export async function startGateway(config: Config, options: GatewayOptions = {}): Promise<RunningGateway> {
   const closers: Closer[] = [];
   try {
-    return await start(config, options, closers);
+    const parts = await openParts(config, options, closers);
+    const gateway = new Gateway(config, options, parts, closers);
+    await gateway.listen();
+    return gateway;
   } catch (error) {
     await closeAll(closers);
     throw error;
   }
 }
 
-async function start(config: Config, options: GatewayOptions, closers: Closer[]): Promise<RunningGateway> {
-  const { clock = systemClock, build = BUILD } = options;
-  const logger = options.logger ?? createLogger(config.log);
-  let phase: Phase = 'starting';
+class Gateway implements RunningGateway {
+  readonly routes: readonly Route[];
+  readonly service: SessionService;
+  readonly adminToken: string = newSecret();
+  readonly #config: Config;
+  readonly #options: GatewayOptions;
+  readonly #parts: Parts;
+  readonly #closers: Closer[];
+  readonly #server: Server;
+  #address: Address;
+  #phase: Phase = 'starting';
+  #draining: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
 
-  const log = options.log ?? (await openLog(config));
-  if (options.log === undefined) closers.unshift(() => log.close());
-  const { accessS, refreshS, graceS, startS, cookieS } = config.tokens;
-  const times = {
-    accessMs: accessS * 1_000,
-    refreshMs: refreshS * 1_000,
-    graceMs: graceS * 1_000,
-    startMs: startS * 1_000,
-    cookieMs: cookieS * 1_000,
-  };
-  const tokens = await TokenStore.open(log, clock, times);
-  closers.unshift(() => tokens.close());
-
-  const { agents, defaultAgent } =
-    options.agents === undefined
-      ? openAgents(config, process.env)
-      : { agents: options.agents, defaultAgent: chooseDefault(options.agents, config.agent) };
-  const onError = (error: unknown): void =>
-    logger.error(
-      { error: withoutSecrets(error instanceof Error ? (error.stack ?? error.message) : String(error)) },
-      'error',
+  constructor(config: Config, options: GatewayOptions, parts: Parts, closers: Closer[]) {
+    this.#config = config;
+    this.#options = options;
+    this.#parts = parts;
+    this.#closers = closers;
+    this.#address = { url: '', port: config.port };
+    this.service = parts.service;
+    const { publicUrl, web = options.webDirectory } = config;
+    const files = serveStatic({
+      directory: web,
+      prefix: publicUrl?.pathname.replace(/\/+$/, '') ?? '',
+      clock: parts.clock,
+    });
+    const app = createApp(this.#context(), files);
+    this.routes = app.routes;
+    this.#server = createServer(
+      config,
+      getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler: this.#onMalformed }),
     );
-  const service =
-    options.service ??
-    (await openSessionService({
-      log,
-      agents,
-      defaultAgent,
-      clock,
-      randomId: () => newId('node'),
-      queueMax: config.limits.queueMax,
-      onError,
-    }));
-  if (options.service === undefined) closers.unshift(() => service.close());
+  }
 
-  const readers = new Readers({
-    clock,
-    build,
-    readersMax: config.limits.readersMax,
-    readersPerSubjectMax: config.limits.readersPerSubjectMax,
-    stallMs: config.limits.readerStallMs,
-    isValid: (principal) => isValid(principal, tokens, clock),
-    ...options.readers,
-  });
-  closers.unshift(() => readers.close());
-  tokens.onChange(() => readers.checkTokens());
+  get url(): string {
+    return this.#address.url;
+  }
 
-  const adminToken = newSecret();
-  const scheme = config.tls.cert === undefined ? 'http' : 'https';
-  let address = { url: '', port: config.port };
-  const door = (): DoorOptions => ({
-    scheme,
-    port: address.port,
-    hosts: config.hosts,
-    origins: config.origins,
-    publicUrl: config.publicUrl,
-  });
-  const pageUrl = (): string => (config.publicUrl?.href ?? address.url).replace(/\/+$/, '');
-  const context: Context = {
-    build,
-    config,
-    clock,
-    service,
-    tokens,
-    readers,
-    encoder: new EntryEncoder(),
-    feed: new Feed({ service, clock, onError }),
-    metrics: new Metrics({
-      readers: () => readers.size,
-      bytesSent: () => readers.bytesSent,
-      stats: () => service.stats(),
-    }),
-    logger,
-    defaultAgent,
-    adminSecrets: config.token === undefined ? [adminToken] : [config.token, adminToken],
-    door,
-    pageUrl,
-    readiness: () => ({ ready: phase === 'ready', why: phase }),
-  };
-  const files = serveStatic({
-    directory: config.web ?? options.webDirectory,
-    prefix: config.publicUrl?.pathname.replace(/\/+$/, '') ?? '',
-    clock,
-  });
-  const app = createApp(context, files);
+  get port(): number {
+    return this.#address.port;
+  }
 
-  const server = createServer(config, getRequestListener(app.fetch, { overrideGlobalObjects: false, errorHandler }));
-  address = await listen(server, config, scheme);
-  closers.unshift(() => closeServer(server));
-  phase = 'ready';
-  logger.info({ address: address.url, store: config.store.kind, agent: defaultAgent }, 'ready');
+  async listen(): Promise<void> {
+    this.#address = await listen(this.#server, this.#config, this.#scheme);
+    this.#closers.unshift(() => closeServer(this.#server));
+    this.#phase = 'ready';
+    const { logger, defaultAgent } = this.#parts;
+    logger.info({ address: this.url, store: this.#config.store.kind, agent: defaultAgent }, 'ready');
+  }
 
-  let draining: Promise<void> | undefined;
-  const drain = (): Promise<void> => {
-    draining ??= (async () => {
-      phase = 'draining';
-      logger.info({ readers: readers.size, ...service.stats() }, 'draining');
-      readers.dismiss({ reason: 'shutdown', retryAfterMs: RETRY_MS });
-      const drained = options.service === undefined ? service.drain(config.drainMs) : Promise.resolve();
-      await Promise.race([drained, clock.sleep(config.drainMs + HANG_MS)]);
-    })();
-    return draining;
-  };
-  let closing: Promise<void> | undefined;
-  const close = (): Promise<void> => {
-    closing ??= (async () => {
-      await drain();
-      await Promise.race([closeAll(closers), clock.sleep(HANG_MS)]);
-      phase = 'closed';
-      logger.info('closed');
-    })();
-    return closing;
-  };
-  const startLink = async (): Promise<string> => {
-    const code = await tokens.issueStart(ADMIN_SUBJECT, ['admin']);
+  async startLink(): Promise<string> {
+    const code = await this.#parts.tokens.issueStart(ADMIN_SUBJECT, ['admin']);
     if (typeof code === 'object') throw new FaultError(code);
-    return startUrl(pageUrl(), code);
+    return startUrl(this.#pageUrl(), code);
+  }
+
+  drain(): Promise<void> {
+    this.#draining ??= this.#drain();
+    return this.#draining;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #drain(): Promise<void> {
+    const { readers, service, clock, logger } = this.#parts;
+    this.#phase = 'draining';
+    logger.info({ readers: readers.size, ...service.stats() }, 'draining');
+    readers.dismiss({ reason: 'shutdown', retryAfterMs: RETRY_MS });
+    if (this.#options.service !== undefined) return;
+    await within(service.drain(this.#config.drainMs), clock, this.#config.drainMs + HANG_MS);
+  }
+
+  async #close(): Promise<void> {
+    await this.drain();
+    await within(closeAll(this.#closers), this.#parts.clock, HANG_MS);
+    this.#phase = 'closed';
+    this.#parts.logger.info('closed');
+  }
+
+  get #scheme(): 'http' | 'https' {
+    return this.#config.tls.cert === undefined ? 'http' : 'https';
+  }
+
+  #pageUrl(): string {
+    return (this.#config.publicUrl?.href ?? this.url).replace(/\/+$/, '');
+  }
+
+  #context(): Context {
+    const { clock, build, logger, tokens, service, readers, defaultAgent, onError } = this.#parts;
+    const { hosts, origins, publicUrl, token } = this.#config;
+    return {
+      config: this.#config,
+      clock,
+      build,
+      logger,
+      tokens,
+      service,
+      readers,
+      defaultAgent,
+      encoder: new EntryEncoder(),
+      feed: new Feed({ service, clock, onError }),
+      metrics: new Metrics({
+        readers: () => readers.size,
+        bytesSent: () => readers.bytesSent,
+        stats: () => service.stats(),
+      }),
+      adminSecrets: token === undefined ? [this.adminToken] : [token, this.adminToken],
+      door: () => ({ scheme: this.#scheme, port: this.port, hosts, origins, publicUrl }),
+      pageUrl: () => this.#pageUrl(),
+      readiness: () => ({ ready: this.#phase === 'ready', why: this.#phase }),
+    };
+  }
+
+  /** What the routes never saw: a request without a host, or a client that left while it was read. */
+  readonly #onMalformed = (error: unknown): Response | undefined => {
+    if (error instanceof RequestError) return refuseMalformed();
+    this.#parts.onError(error);
+    return undefined;
   };
-  return { ...address, routes: app.routes, service, adminToken, startLink, drain, close };
 }
 
 async function closeAll(closers: readonly Closer[]): Promise<void> {
   for (const close of closers) await close();
+}
+
+/** Rule 2. */
+async function within(work: Promise<void>, clock: Parts['clock'], ms: number): Promise<void> {
+  const done = new AbortController();
+  await Promise.race([work.finally(() => done.abort()), clock.sleep(ms, done.signal)]);
 }
 
 // ── the port ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,11 +232,7 @@ function readPem(name: string, path: string): Buffer {
   }
 }
 
-function listen(
-  server: Server,
-  { host, port }: Config,
-  scheme: string,
-): Promise<{ readonly url: string; readonly port: number }> {
+function listen(server: Server, { host, port }: Config, scheme: string): Promise<Address> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(new FaultError(listenFault(error, host, port), { cause: error })),

@@ -1,0 +1,106 @@
+/**
+ * The parts of a gateway, opened one after the other: log, tokens, agents, sessions, readers.
+ *
+ * 1. Whatever is opened here is put on the list of what to close, in front of what it stands on; what was given is not.
+ */
+import type { Log } from '@holdfast/log';
+import { openSessionService, systemClock, type Agent, type Clock, type SessionService } from '@holdfast/session';
+import { isValid } from './auth/authenticate.ts';
+import { newId } from './auth/secret.ts';
+import { TokenStore } from './auth/token-store.ts';
+import type { Config } from './config-table.ts';
+import { createLogger, withoutSecrets, type Logger } from './logger.ts';
+import { chooseDefault, openAgents, type OpenedAgents } from './open-agents.ts';
+import { openLog } from './open-log.ts';
+import { Readers, type ReadersOptions } from './stream/readers.ts';
+
+export interface GatewayOptions {
+  /** Default: what the configuration names. One that is given is not closed here. */
+  readonly log?: Log;
+  /** Default: one on the log. One that is given is neither drained nor closed here. */
+  readonly service?: SessionService;
+  /** Default: what the configuration names. */
+  readonly agents?: readonly Agent[];
+  readonly clock?: Clock;
+  readonly logger?: Logger;
+  /** The web app's build, where the configuration names none. */
+  readonly webDirectory?: string;
+  readonly build?: string;
+  readonly readers?: Partial<Pick<ReadersOptions, 'heartbeatMs' | 'sweepMs' | 'lingerMs'>>;
+}
+
+export type Closer = () => Promise<void> | void;
+
+export interface Parts {
+  readonly clock: Clock;
+  readonly build: string;
+  readonly logger: Logger;
+  readonly tokens: TokenStore;
+  readonly service: SessionService;
+  readonly readers: Readers;
+  readonly defaultAgent: string;
+  readonly onError: (error: unknown) => void;
+}
+
+const BUILD = '0.1.0';
+
+export async function openParts(config: Config, options: GatewayOptions, closers: Closer[]): Promise<Parts> {
+  const { clock = systemClock, build = BUILD, logger = createLogger(config.log) } = options;
+  const onError = (error: unknown): void => logger.error({ error: withoutSecrets(textOf(error)) }, 'error');
+  const log = options.log ?? (await openLog(config));
+  if (options.log === undefined) closers.unshift(() => log.close());
+  const tokens = await TokenStore.open(log, clock, timesOf(config));
+  closers.unshift(() => tokens.close());
+  const opened = agentsOf(config, options);
+  const service = options.service ?? (await openService(config, log, clock, opened, onError));
+  if (options.service === undefined) closers.unshift(() => service.close());
+  const readers = openReaders(config, options, clock, build, tokens);
+  closers.unshift(() => readers.close());
+  return { clock, build, logger, tokens, service, readers, defaultAgent: opened.defaultAgent, onError };
+}
+
+const timesOf = ({
+  tokens: { accessS, refreshS, graceS, startS, cookieS },
+}: Config): Parameters<typeof TokenStore.open>[2] => ({
+  accessMs: accessS * 1_000,
+  refreshMs: refreshS * 1_000,
+  graceMs: graceS * 1_000,
+  startMs: startS * 1_000,
+  cookieMs: cookieS * 1_000,
+});
+
+const agentsOf = (config: Config, { agents }: GatewayOptions): OpenedAgents =>
+  agents === undefined
+    ? openAgents(config, process.env)
+    : { agents, defaultAgent: chooseDefault(agents, config.agent) };
+
+const openService = (
+  { limits: { queueMax } }: Config,
+  log: Log,
+  clock: Clock,
+  { agents, defaultAgent }: OpenedAgents,
+  onError: (error: unknown) => void,
+): Promise<SessionService> =>
+  openSessionService({ log, agents, defaultAgent, clock, randomId: () => newId('node'), queueMax, onError });
+
+function openReaders(
+  { limits }: Config,
+  options: GatewayOptions,
+  clock: Clock,
+  build: string,
+  tokens: TokenStore,
+): Readers {
+  const readers = new Readers({
+    clock,
+    build,
+    readersMax: limits.readersMax,
+    readersPerSubjectMax: limits.readersPerSubjectMax,
+    stallMs: limits.readerStallMs,
+    isValid: (principal) => isValid(principal, tokens, clock),
+    ...options.readers,
+  });
+  tokens.onChange(() => readers.checkTokens());
+  return readers;
+}
+
+const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
