@@ -71,7 +71,7 @@ test(
           // All was read before all drops came: go on with what is written from now on.
           if (state.kind === 'reading' && reader.seq >= ENTRIES) complete.resolve();
         },
-        error: (error) => complete.reject(error as Error),
+        error: (error) => complete.reject(error),
       },
       ports: { clock, lifecycle, random },
     });

@@ -5,7 +5,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
-import { patternBytes } from '../src/testing.ts';
+import { patternBytes } from '../src/testing/pattern.ts';
 
 interface Facts {
   requests: number;

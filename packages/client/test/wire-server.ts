@@ -69,10 +69,9 @@ export class WireServer {
 
   /** As another node would: it does not know these streams. */
   forgetStreams(): void {
-    for (const [id, reader] of this.#readers) {
-      this.#readers.delete(id);
-      this.#readers.set(`forgotten-${id}`, reader);
-    }
+    const readers = [...this.#readers];
+    this.#readers.clear();
+    for (const [id, reader] of readers) this.#readers.set(`forgotten-${id}`, reader);
   }
 
   dropReaders(): void {
