@@ -4,23 +4,30 @@
  */
 import { mkdir } from 'node:fs/promises';
 import { systemClock, type Log } from '@holdfast/log';
-import { fault, FaultError } from '@holdfast/protocol';
 import { newId } from './auth/secret.ts';
 import type { Config } from './config-table.ts';
 
-export async function openLog({ store, data }: Pick<Config, 'store' | 'data'>): Promise<Log> {
+export interface OpenedLog {
+  readonly log: Log;
+  /** Says in the store who has it and where, for whoever comes second. */
+  readonly announce?: (url: string) => Promise<void>;
+}
+
+export async function openLog({ store, data }: Pick<Config, 'store' | 'data'>): Promise<OpenedLog> {
   switch (store.kind) {
     case 'memory': {
       const { openMemoryLog } = await import('@holdfast/log/memory');
-      return openMemoryLog({ clock: systemClock });
+      return { log: openMemoryLog({ clock: systemClock }) };
     }
     case 'postgres': {
       const { openPostgresLog } = await import('@holdfast/log/postgres');
-      return openPostgresLog({ url: store.url, node: newId('node') });
+      return { log: await openPostgresLog({ url: store.url, node: newId('node') }) };
     }
     case 'sqlite': {
       await mkdir(data, { recursive: true, mode: 0o700 });
-      throw new FaultError(fault('invalid-config', 'SQLITE-TODO'));
+      const { openSqliteLog } = await import('@holdfast/log/sqlite');
+      const log = await openSqliteLog({ dir: data });
+      return { log, announce: (url) => log.announce(url) };
     }
   }
 }

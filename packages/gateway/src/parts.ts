@@ -11,7 +11,7 @@ import { TokenStore } from './auth/token-store.ts';
 import type { Config } from './config-table.ts';
 import { createLogger, withoutSecrets, type Logger } from './logger.ts';
 import { chooseDefault, openAgents, type OpenedAgents } from './open-agents.ts';
-import { openLog } from './open-log.ts';
+import { openLog, type OpenedLog } from './open-log.ts';
 import { Readers, type ReadersOptions } from './stream/readers.ts';
 
 export interface GatewayOptions {
@@ -40,6 +40,7 @@ export interface Parts {
   readonly readers: Readers;
   readonly defaultAgent: string;
   readonly onError: (error: unknown) => void;
+  readonly announce: (url: string) => Promise<void>;
 }
 
 const BUILD = '0.1.0';
@@ -47,7 +48,7 @@ const BUILD = '0.1.0';
 export async function openParts(config: Config, options: GatewayOptions, closers: Closer[]): Promise<Parts> {
   const { clock = systemClock, build = BUILD, logger = createLogger(config.log) } = options;
   const onError = (error: unknown): void => logger.error({ error: withoutSecrets(textOf(error)) }, 'error');
-  const log = options.log ?? (await openLog(config));
+  const { log, announce }: OpenedLog = options.log === undefined ? await openLog(config) : { log: options.log };
   if (options.log === undefined) closers.unshift(() => log.close());
   const tokens = await TokenStore.open(log, clock, timesOf(config));
   closers.unshift(() => tokens.close());
@@ -56,7 +57,18 @@ export async function openParts(config: Config, options: GatewayOptions, closers
   if (options.service === undefined) closers.unshift(() => service.close());
   const readers = openReaders(config, options, clock, build, tokens);
   closers.unshift(() => readers.close());
-  return { clock, build, logger, tokens, service, readers, defaultAgent: opened.defaultAgent, onError };
+  const { defaultAgent } = opened;
+  return {
+    clock,
+    build,
+    logger,
+    tokens,
+    service,
+    readers,
+    defaultAgent,
+    onError,
+    announce: announce ?? (() => Promise.resolve()),
+  };
 }
 
 const timesOf = ({

@@ -21,6 +21,7 @@ import type { Config } from './config-table.ts';
 import type { Context } from './context.ts';
 import { refuseMalformed } from './http/respond.ts';
 import type { Route } from './http/route.ts';
+import { announceLocally } from './local.ts';
 import { Metrics } from './metrics.ts';
 import { openParts, type Closer, type GatewayOptions, type Parts } from './parts.ts';
 import { startUrl } from './routes/tokens.ts';
@@ -117,8 +118,13 @@ class Gateway implements RunningGateway {
   async listen(): Promise<void> {
     this.#address = await listen(this.#server, this.#config, this.#scheme);
     this.#closers.unshift(() => closeServer(this.#server));
+    const { logger, announce, defaultAgent } = this.#parts;
+    await announce(this.url);
+    if (this.#config.store.kind !== 'memory')
+      this.#closers.unshift(
+        await announceLocally(this.#config.data, { url: this.url, pid: process.pid, token: this.adminToken }),
+      );
     this.#phase = 'ready';
-    const { logger, defaultAgent } = this.#parts;
     logger.info({ address: this.url, store: this.#config.store.kind, agent: defaultAgent }, 'ready');
   }
 

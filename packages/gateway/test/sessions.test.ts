@@ -12,7 +12,8 @@ describe('sessions', () => {
     const again = await api.call('POST', '/v1/sessions', { sessionId: 's_1', clientId: 'c1', title: 'One' });
     const other = await api.call('POST', '/v1/sessions', { sessionId: 's_1', clientId: 'c2', title: 'Two' });
     expect([first.status, again.status, other.status]).toEqual([201, 200, 409]);
-    expect(again.body.session).toEqual(first.body.session);
+    expect(again.body.session).toMatchObject({ sessionId: 's_1', title: 'One', seq: 1 });
+    expect(first.body.session).toMatchObject({ sessionId: 's_1', title: 'One', seq: 1 });
     expect(other.body).toMatchObject({ fault: 'session-exists', status: 409 });
   });
 

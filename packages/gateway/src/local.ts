@@ -1,0 +1,43 @@
+/**
+ * How programs of the same user find a running gateway: a file in the data directory with its address and an admin token of
+ * this process alone.
+ *
+ * 1. Only the user can read it (0600), and it is replaced as a whole: a reader sees one gateway's or none's.
+ * 2. It is removed at the end; what a killed process left is told apart by its token, which no gateway takes any more.
+ */
+import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+const FILE = 'gateway.json';
+
+export interface LocalGateway {
+  readonly url: string;
+  readonly pid: number;
+  readonly token: string;
+}
+
+/** @returns how to remove it. */
+export async function announceLocally(directory: string, gateway: LocalGateway): Promise<() => Promise<void>> {
+  await mkdir(directory, { recursive: true, mode: 0o700 });
+  const path = join(directory, FILE);
+  const draft = `${path}.${gateway.pid}`;
+  await writeFile(draft, `${JSON.stringify(gateway)}\n`, { mode: 0o600 });
+  await rename(draft, path);
+  return async () => {
+    const present = await readLocalGateway(directory);
+    if (present?.token === gateway.token) await rm(path, { force: true });
+  };
+}
+
+/** @returns undefined where there is none, or a file that is not one. */
+export async function readLocalGateway(directory: string): Promise<LocalGateway | undefined> {
+  try {
+    const found = JSON.parse(await readFile(join(directory, FILE), 'utf8')) as Partial<LocalGateway>;
+    const { url, pid, token } = found;
+    return typeof url === 'string' && typeof pid === 'number' && typeof token === 'string'
+      ? { url, pid, token }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}
