@@ -20,6 +20,7 @@ import { changedRows, getRow, listRows, searchRows, sequence, type Query } from 
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
 import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
+import { checkStreamName } from './limits.ts';
 import type { Log, Refused, Rows } from './port.ts';
 import { Hub } from './subscription.ts';
 
@@ -94,6 +95,7 @@ class PostgresLog implements Log {
   }
 
   async create(...[stream, options]: Parameters<Log['create']>): ReturnType<Log['create']> {
+    checkStreamName(stream);
     try {
       const { verdict, appended } = await this.#step().transaction((client) =>
         streamSteps.create(client, stream, options),

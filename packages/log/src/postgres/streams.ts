@@ -6,7 +6,7 @@
  * 3. An erased stream keeps its row, as the tombstone that keeps its name and its epochs from coming again (L3, L11).
  */
 import type { Client } from 'pg';
-import { boundsOf, checkStreamName } from '../limits.ts';
+import { boundsOf } from '../limits.ts';
 import type {
   AppendVerdict,
   CreateVerdict,
@@ -70,7 +70,6 @@ export async function create(
   stream: StreamName,
   options: StreamOptions,
 ): Promise<{ readonly verdict: CreateVerdict; readonly appended?: BatchResult }> {
-  checkStreamName(stream);
   const { contentType, ttlMs, expiresAt, fork, consumers = [], first } = options;
   const parent = fork === undefined ? undefined : (await lockLines(client, [fork.from])).lines.get(fork.from);
   const inserted = await client.query<{ id: number }>(

@@ -1,0 +1,15 @@
+/**
+ * A backup: the database as of one moment, into one file, while the gateway goes on. It has a connection of its own and one
+ * read transaction; writers do not wait for it.
+ */
+import path from 'node:path';
+import { parentPort, workerData } from 'node:worker_threads';
+import { DATABASE_FILE } from './files.ts';
+import { openReaderDatabase } from './schema.ts';
+
+const { dir, target } = workerData as { readonly dir: string; readonly target: string };
+const db = openReaderDatabase(path.join(dir, DATABASE_FILE));
+db.pragma('query_only = OFF');
+db.prepare('VACUUM INTO ?').run(target);
+db.close();
+parentPort?.postMessage('done');

@@ -1,0 +1,5 @@
+/** The files of a data directory. */
+export const DATABASE_FILE = 'holdfast.db';
+export const LOCK_FILE = 'lock.db';
+/** Who holds the lock, for people and for the command line: `{ pid, url? }`. A hint; the lock is the truth. */
+export const OWNER_FILE = 'owner.json';

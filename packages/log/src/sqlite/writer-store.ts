@@ -1,0 +1,464 @@
+/**
+ * The writer's side of a SQLite log: every operation as one synchronous step inside the batch's transaction.
+ *
+ * 1. The one writer knows the lines it has touched (head, epochs, producers) without asking the database again; what they
+ *    have become is written once a batch (`flush`), before the commit.
+ * 2. After a rollback nothing that was known counts: `forget`.
+ * 3. Each method answers as the reference in `memory/store.ts` does.
+ */
+import type { Database, Statement } from 'better-sqlite3';
+import { admit, type KnownAppend, type KnownProducer, type Line } from '../admission.ts';
+import { checkStreamName } from '../limits.ts';
+import type {
+  AcquireVerdict,
+  Append,
+  AppendVerdict,
+  CreateVerdict,
+  Release,
+  ReleaseVerdict,
+  StreamName,
+  StreamOptions,
+  StreamState,
+} from '../port.ts';
+import { unpackPage } from '../page.ts';
+import { RowWriter } from './rows.ts';
+
+const LINES_MAX = 20_000;
+
+export interface StreamRow {
+  readonly id: number;
+  readonly name: string;
+  readonly content_type: string;
+  readonly head: number;
+  readonly floor: number;
+  readonly closed: number;
+  readonly deleted: number;
+  readonly created_at: number;
+  readonly touched_at: number;
+  readonly ttl_ms: number | null;
+  readonly expires_at: number | null;
+  readonly fork_from: string | null;
+  readonly fork_up_to: number | null;
+}
+
+interface ConsumerState {
+  epoch: number;
+  acked: number;
+  holder: string | null;
+  behind: number;
+}
+
+/** A stream as the writer knows it. */
+class WriterLine implements Line {
+  readonly row: StreamRow;
+  readonly consumers = new Map<string, ConsumerState>();
+  readonly producers = new Map<string, KnownProducer>();
+  readonly dirtyProducers = new Set<string>();
+  head: number;
+  closed: boolean;
+  touchedAt: number;
+  dirty = false;
+  readonly #findKey: (id: string) => KnownAppend | undefined;
+
+  constructor(row: StreamRow, findKey: (id: string) => KnownAppend | undefined) {
+    this.row = row;
+    this.head = row.head;
+    this.closed = row.closed === 1;
+    this.touchedAt = row.touched_at;
+    this.#findKey = findKey;
+  }
+
+  epochOf(consumer: string): number {
+    return this.consumers.get(consumer)?.epoch ?? 0;
+  }
+  findKey(id: string): KnownAppend | undefined {
+    return this.#findKey(id);
+  }
+  findProducer(id: string): KnownProducer | undefined {
+    return this.producers.get(id);
+  }
+}
+
+type Gone = { readonly kind: 'missing' } | { readonly kind: 'deleted' };
+const missing: Gone = { kind: 'missing' };
+const deleted: Gone = { kind: 'deleted' };
+
+export class WriterStore {
+  readonly #db: Database;
+  readonly #rows: RowWriter;
+  readonly #lines = new Map<StreamName, WriterLine | 'deleted'>();
+  readonly #dirty = new Set<WriterLine>();
+  readonly #statements: ReturnType<typeof prepare>;
+
+  constructor(db: Database) {
+    this.#db = db;
+    this.#rows = new RowWriter(db);
+    this.#statements = prepare(db);
+  }
+
+  /** Writes what the batch has made of its lines. */
+  flush(): void {
+    const { setLine, putProducer } = this.#statements;
+    for (const line of this.#dirty) {
+      setLine.run(line.head, line.closed ? 1 : 0, line.touchedAt, line.row.id);
+      for (const id of line.dirtyProducers) {
+        const { epoch, seq, first, last } = line.producers.get(id) as KnownProducer;
+        putProducer.run(line.row.id, id, epoch, seq, first, last);
+      }
+      line.dirtyProducers.clear();
+      line.dirty = false;
+    }
+    this.#dirty.clear();
+    this.#rows.flush();
+  }
+
+  forget(): void {
+    this.#lines.clear();
+    this.#dirty.clear();
+    this.#rows.forget();
+  }
+
+  /** Between batches: keeps what is known bounded. */
+  trim(): void {
+    if (this.#lines.size > LINES_MAX) this.#lines.clear();
+  }
+
+  append(name: StreamName, append: Append, now: number): AppendVerdict {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return line;
+    const verdict = admit(line, append);
+    if (verdict.kind !== 'admitted') return verdict;
+    const { first, last } = verdict;
+    const { id } = line.row;
+    const { records, key, producer, rows } = append;
+    const { putRecord, putKey } = this.#statements;
+    for (let index = 0; index < records.length; index += 1)
+      putRecord.run(id, first + index, now, records[index] as Uint8Array);
+    if (key !== undefined) putKey.run(id, key.id, key.hash, first, last);
+    if (producer !== undefined) {
+      line.producers.set(producer.id, { epoch: producer.epoch, seq: producer.seq, first, last });
+      line.dirtyProducers.add(producer.id);
+    }
+    if (rows !== undefined && rows.length > 0) this.#rows.apply(id, rows);
+    if (records.length > 0) this.#markBehind(line);
+    line.head = last;
+    line.closed ||= append.close === true;
+    line.touchedAt = now;
+    this.#dirty.add(line);
+    return { kind: 'appended', first, last, at: now };
+  }
+
+  create(
+    name: StreamName,
+    options: Omit<StreamOptions, 'first'>,
+    first: Append | undefined,
+    now: number,
+  ): CreateVerdict {
+    checkStreamName(name);
+    const present = this.#find(name, now);
+    if (present instanceof WriterLine) {
+      this.flush();
+      return { kind: 'exists', state: stateOf(this.#row(name) as StreamRow), same: isSame(present.row, options) };
+    }
+    if (present.kind === 'deleted') return { kind: 'deleted' };
+    const parent = options.fork === undefined ? undefined : this.#find(options.fork.from, now);
+    if (options.fork !== undefined && !(parent instanceof WriterLine)) return { kind: 'fork-missing' };
+    if (options.fork !== undefined && parent instanceof WriterLine && options.fork.upTo > parent.head)
+      return { kind: 'fork-beyond-head', head: parent.head };
+    const { contentType, ttlMs, expiresAt, fork, consumers = [] } = options;
+    const id = Number(
+      this.#statements.putStream.run(
+        name,
+        contentType,
+        now,
+        now,
+        ttlMs ?? null,
+        expiresAt ?? null,
+        fork?.from ?? null,
+        fork?.upTo ?? null,
+      ).lastInsertRowid,
+    );
+    if (fork !== undefined && parent instanceof WriterLine) this.#copy(parent, id, fork.upTo);
+    for (const consumer of consumers) this.#statements.putConsumer.run(id, consumer, 0, 0, null, null, 1);
+    const verdict = first === undefined ? undefined : this.append(name, first, now);
+    this.flush();
+    return {
+      kind: 'created',
+      state: stateOf(this.#row(name) as StreamRow),
+      ...(verdict === undefined ? {} : { first: verdict }),
+    };
+  }
+
+  acquire(name: StreamName, consumerName: string, holder: string, now: number): AcquireVerdict {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return line;
+    if (this.#leaseMs(holder, now) <= 0) return { kind: 'lost' };
+    const present = line.consumers.get(consumerName) ?? { epoch: 0, acked: 0, holder: null, behind: 1 };
+    if (present.holder !== null && present.holder !== holder && this.#leaseMs(present.holder, now) > 0) {
+      return { kind: 'held', holder: present.holder, remainingMs: this.#leaseMs(present.holder, now) };
+    }
+    const taken = { ...present, epoch: present.epoch + 1, holder, behind: 1 };
+    this.#statements.takeConsumer.run(line.row.id, consumerName, taken.epoch, holder);
+    line.consumers.set(consumerName, taken);
+    return { kind: 'acquired', epoch: taken.epoch, acked: taken.acked, head: line.head };
+  }
+
+  release(
+    name: StreamName,
+    consumerName: string,
+    { epoch, upTo, wakeAt, rows = [] }: Release,
+    now: number,
+  ): ReleaseVerdict {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return line;
+    const present = line.consumers.get(consumerName);
+    if (present === undefined || present.holder === null || present.epoch !== epoch) return { kind: 'lost' };
+    if (upTo !== line.head) return { kind: 'behind', head: line.head };
+    line.consumers.set(consumerName, { ...present, acked: upTo, holder: null, behind: 0 });
+    this.#statements.freeConsumer.run(upTo, wakeAt ?? null, line.row.id, consumerName);
+    this.#rows.apply(line.row.id, rows);
+    return { kind: 'released' };
+  }
+
+  renew(holder: string, leaseMs: number, now: number): { readonly kind: 'alive' | 'lost' } {
+    const until = this.#leaseEnd(holder);
+    if (until !== undefined && until <= now) return { kind: 'lost' };
+    this.#statements.putHolder.run(holder, now + leaseMs);
+    return { kind: 'alive' };
+  }
+
+  leave(holder: string): void {
+    this.#statements.putHolder.run(holder, 0);
+  }
+
+  delete(
+    name: StreamName,
+    tombstones: readonly { readonly table: string; readonly key: string; readonly group?: string }[],
+    now: number,
+  ): { readonly kind: 'erased' } | Gone {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return line;
+    this.#erase(line, tombstones);
+    return { kind: 'erased' };
+  }
+
+  truncate(name: StreamName, upTo: number, now: number): void {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return;
+    const floor = Math.min(upTo, line.head);
+    this.flush();
+    this.#statements.setFloor.run(floor, line.row.id);
+    this.#statements.dropRecords.run(line.row.id, floor);
+    this.#statements.dropPages.run(line.row.id, floor);
+    this.#lines.delete(name);
+  }
+
+  touch(name: StreamName, now: number): void {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return;
+    line.touchedAt = now;
+    this.#dirty.add(line);
+  }
+
+  expire(now: number): readonly StreamName[] {
+    this.flush();
+    const due = this.#statements.expired.all(now, now) as readonly { readonly name: string }[];
+    for (const { name } of due) this.#find(name, now);
+    return due.map((row) => row.name);
+  }
+
+  /** Replaces rows by their page; false where the rows are not there any more (truncated, deleted meanwhile). */
+  putPage(name: StreamName, first: number, last: number, body: Uint8Array, now: number): boolean {
+    const line = this.#find(name, now);
+    if (!(line instanceof WriterLine)) return false;
+    const { n } = this.#statements.countRange.get(line.row.id, first, last) as { readonly n: number };
+    if (n !== last - first + 1) return false;
+    this.#statements.dropRange.run(line.row.id, first, last);
+    this.#statements.putPage.run(line.row.id, first, last, body);
+    return true;
+  }
+
+  // ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #find(name: StreamName, now: number): WriterLine | Gone {
+    const known = this.#lines.get(name) ?? this.#load(name);
+    if (known === undefined) return missing;
+    if (known === 'deleted') return deleted;
+    const { ttl_ms, expires_at } = known.row;
+    const expired = (ttl_ms !== null && now >= known.touchedAt + ttl_ms) || (expires_at !== null && now >= expires_at);
+    if (!expired) return known;
+    this.#erase(known, []);
+    return deleted;
+  }
+
+  #load(name: StreamName): WriterLine | 'deleted' | undefined {
+    const row = this.#row(name);
+    if (row === undefined) return undefined;
+    if (row.deleted === 1) return this.#keep(name, 'deleted');
+    const line = new WriterLine(row, (id) => this.#statements.findKey.get(row.id, id) as KnownAppend | undefined);
+    for (const { name: consumer, ...state } of this.#statements.consumersOf.all(row.id) as readonly (ConsumerState & {
+      readonly name: string;
+    })[])
+      line.consumers.set(consumer, state);
+    for (const { id, ...producer } of this.#statements.producersOf.all(row.id) as readonly (KnownProducer & {
+      readonly id: string;
+    })[])
+      line.producers.set(id, producer);
+    return this.#keep(name, line);
+  }
+
+  #keep<T extends WriterLine | 'deleted'>(name: StreamName, line: T): T {
+    this.#lines.set(name, line);
+    return line;
+  }
+
+  #row(name: StreamName): StreamRow | undefined {
+    return this.#statements.findStream.get(name) as StreamRow | undefined;
+  }
+
+  #markBehind(line: WriterLine): void {
+    for (const [consumer, state] of line.consumers) {
+      if (state.behind === 1) continue;
+      state.behind = 1;
+      this.#statements.setBehind.run(line.row.id, consumer);
+    }
+  }
+
+  #copy(parent: WriterLine, id: number, upTo: number): void {
+    this.flush();
+    this.#statements.copyPages.run(id, parent.row.id, upTo);
+    this.#statements.copyRecords.run(id, parent.row.id, upTo);
+    // A page that reaches beyond the fork gives only its part, as records.
+    const across = this.#statements.pageAcross.get(parent.row.id, upTo, upTo) as
+      | { readonly first: number; readonly body: Uint8Array }
+      | undefined;
+    for (const { seq, at, bytes } of across === undefined ? [] : unpackPage(across.first, across.body))
+      if (seq <= upTo) this.#statements.putRecord.run(id, seq, at, bytes);
+    const floor = Math.min((this.#row(parent.row.name) as StreamRow).floor, upTo);
+    this.#db.prepare('UPDATE streams SET head = ?, floor = ? WHERE id = ?').run(upTo, floor, id);
+  }
+
+  #erase(
+    line: WriterLine,
+    tombstones: readonly { readonly table: string; readonly key: string; readonly group?: string }[],
+  ): void {
+    const { id, name } = line.row;
+    this.#dirty.delete(line);
+    for (const table of ['records', 'pages', 'keys', 'producers', 'consumers'])
+      this.#db.prepare(`DELETE FROM ${table} WHERE stream_id = ?`).run(id);
+    this.#rows.erase(id, tombstones);
+    this.#db.prepare('UPDATE streams SET deleted = 1 WHERE id = ?').run(id);
+    this.#lines.set(name, 'deleted');
+  }
+
+  #leaseEnd(holder: string): number | undefined {
+    return (this.#statements.findHolder.get(holder) as { readonly lease_until: number } | undefined)?.lease_until;
+  }
+
+  #leaseMs(holder: string, now: number): number {
+    return (this.#leaseEnd(holder) ?? 0) - now;
+  }
+}
+
+export function stateOf(row: StreamRow): StreamState {
+  const { name, content_type, head, floor, closed, created_at, ttl_ms, expires_at } = row;
+  return {
+    stream: name,
+    contentType: content_type,
+    head,
+    floor,
+    closed: closed === 1,
+    createdAt: created_at,
+    ...(ttl_ms === null ? {} : { ttlMs: ttl_ms }),
+    ...(expires_at === null ? {} : { expiresAt: expires_at }),
+  };
+}
+
+function isSame(row: StreamRow, options: Omit<StreamOptions, 'first'>): boolean {
+  return (
+    row.content_type === options.contentType &&
+    row.ttl_ms === (options.ttlMs ?? null) &&
+    row.expires_at === (options.expiresAt ?? null) &&
+    row.fork_from === (options.fork?.from ?? null) &&
+    row.fork_up_to === (options.fork?.upTo ?? null)
+  );
+}
+
+type Values = (string | number | null | Uint8Array)[];
+
+function prepare(
+  db: Database,
+): Readonly<
+  Record<
+    | 'findStream'
+    | 'putStream'
+    | 'setLine'
+    | 'setFloor'
+    | 'putRecord'
+    | 'putKey'
+    | 'findKey'
+    | 'putProducer'
+    | 'producersOf'
+    | 'consumersOf'
+    | 'putConsumer'
+    | 'takeConsumer'
+    | 'freeConsumer'
+    | 'setBehind'
+    | 'putHolder'
+    | 'findHolder'
+    | 'dropRecords'
+    | 'dropPages'
+    | 'dropRange'
+    | 'countRange'
+    | 'pageAcross'
+    | 'putPage'
+    | 'copyRecords'
+    | 'copyPages'
+    | 'expired',
+    Statement<Values>
+  >
+> {
+  return {
+    findStream: db.prepare('SELECT * FROM streams WHERE name = ?'),
+    putStream: db.prepare(
+      'INSERT INTO streams (name, content_type, created_at, touched_at, ttl_ms, expires_at, fork_from, fork_up_to) VALUES (?, ?, ?, ?, ?, ?, ?, ?)',
+    ),
+    setLine: db.prepare('UPDATE streams SET head = ?, closed = ?, touched_at = ? WHERE id = ?'),
+    setFloor: db.prepare('UPDATE streams SET floor = max(floor, ?) WHERE id = ?'),
+    putRecord: db.prepare('INSERT INTO records (stream_id, seq, at, body) VALUES (?, ?, ?, ?)'),
+    putKey: db.prepare('INSERT INTO keys (stream_id, id, hash, first, last) VALUES (?, ?, ?, ?, ?)'),
+    findKey: db.prepare('SELECT hash, first, last FROM keys WHERE stream_id = ? AND id = ?'),
+    putProducer: db.prepare(
+      'INSERT OR REPLACE INTO producers (stream_id, id, epoch, seq, first, last) VALUES (?, ?, ?, ?, ?, ?)',
+    ),
+    producersOf: db.prepare('SELECT id, epoch, seq, first, last FROM producers WHERE stream_id = ?'),
+    consumersOf: db.prepare('SELECT name, epoch, acked, holder, behind FROM consumers WHERE stream_id = ?'),
+    putConsumer: db.prepare(
+      'INSERT OR IGNORE INTO consumers (stream_id, name, epoch, acked, holder, wake_at, behind) VALUES (?, ?, ?, ?, ?, ?, ?)',
+    ),
+    takeConsumer: db.prepare(
+      'INSERT INTO consumers (stream_id, name, epoch, holder, behind) VALUES (?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder, behind = 1',
+    ),
+    freeConsumer: db.prepare(
+      'UPDATE consumers SET acked = ?, holder = NULL, wake_at = ?, behind = 0 WHERE stream_id = ? AND name = ?',
+    ),
+    setBehind: db.prepare('UPDATE consumers SET behind = 1 WHERE stream_id = ? AND name = ?'),
+    putHolder: db.prepare('INSERT OR REPLACE INTO holders (id, lease_until) VALUES (?, ?)'),
+    findHolder: db.prepare('SELECT lease_until FROM holders WHERE id = ?'),
+    dropRecords: db.prepare('DELETE FROM records WHERE stream_id = ? AND seq <= ?'),
+    dropPages: db.prepare('DELETE FROM pages WHERE stream_id = ? AND last <= ?'),
+    countRange: db.prepare('SELECT count(*) AS n FROM records WHERE stream_id = ? AND seq BETWEEN ? AND ?'),
+    pageAcross: db.prepare('SELECT first, body FROM pages WHERE stream_id = ? AND first <= ? AND last > ?'),
+    dropRange: db.prepare('DELETE FROM records WHERE stream_id = ? AND seq BETWEEN ? AND ?'),
+    putPage: db.prepare('INSERT INTO pages (stream_id, first, last, body) VALUES (?, ?, ?, ?)'),
+    copyRecords: db.prepare(
+      'INSERT INTO records (stream_id, seq, at, body) SELECT ?, seq, at, body FROM records WHERE stream_id = ? AND seq <= ?',
+    ),
+    copyPages: db.prepare(
+      'INSERT INTO pages (stream_id, first, last, body) SELECT ?, first, last, body FROM pages WHERE stream_id = ? AND last <= ?',
+    ),
+    expired: db.prepare(
+      'SELECT name FROM streams WHERE deleted = 0 AND (ttl_ms IS NOT NULL OR expires_at IS NOT NULL) AND (touched_at + ttl_ms <= ? OR expires_at <= ?)',
+    ),
+  };
+}
