@@ -23,5 +23,16 @@ export { openWithCredentials, streamPostWithRetry, type AuthorizedResponse, type
 export { faultOfResponse } from './problem.ts';
 export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';
 export type * from './api.ts';
+export { createClient } from './client.ts';
+export { Attachments, type Attachment } from './attachment.ts';
+export {
+  startRecovery,
+  type Recovery,
+  type RecoveryOptions,
+  type RunStanding,
+  type SettledTranscript,
+  type SettlePort,
+} from './recovery.ts';
+export { idbOutbox } from './idb-outbox.ts';
 export type { Frames } from './frames.ts';
 export { memoryOutbox, type OutboxStore, type StoredSend } from './outbox-store.ts';

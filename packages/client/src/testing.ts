@@ -4,3 +4,6 @@
  */
 export { byteStreamCases, type ByteStreamCase, type Facts, type SuiteServer } from './testing/byte-stream-cases.ts';
 export { patternBytes, patternHolds } from './testing/pattern.ts';
+/** A gateway in memory, for the tests of what you build on the client. */
+export { createTestGateway, type TestGateway, type TestGatewayOptions } from './testing/memory-gateway.ts';
+export type { Script, Step } from './testing/memory-run.ts';

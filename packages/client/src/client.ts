@@ -1,0 +1,324 @@
+/**
+ * `createClient`: puts the parts together and owns them (`api.ts` says what it is to its users).
+ *
+ * 1. A session's object is the same for as long as anybody holds it; the client itself holds it only while it is followed.
+ * 2. At most `LINGER_MAX` sessions linger; the one that was left first is ended first.
+ * 3. Closing ends everything it has begun and resolves when that is gone.
+ */
+import type { InputPart } from '@holdfast/protocol/entry';
+import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
+import { ID_PATTERN, type SessionId } from '@holdfast/protocol/ids';
+
+import type {
+  AgentInfo,
+  ClientInspection,
+  ClientOptions,
+  ConnectionState,
+  CreateSessionOptions,
+  HoldfastClient,
+  Result,
+  Session,
+  SessionSummary,
+  TurnEndNotice,
+} from './api.ts';
+import { Attachments } from './attachment.ts';
+import { Cell } from './cell.ts';
+import { systemClock } from './clock.ts';
+import { createCredentials, type Credentials } from './credentials.ts';
+import { EventStreamClient, type EventStreamHandlers, type StreamState } from './event-stream.ts';
+import { fetchTransport } from './fetch-wire.ts';
+import { pageFrames } from './frames.ts';
+import { idbOutbox } from './idb-outbox.ts';
+import { pageLifecycle } from './lifecycle.ts';
+import { newId } from './new-id.ts';
+import { Outbox } from './outbox.ts';
+import { memoryOutbox } from './outbox-store.ts';
+import type { StreamTarget } from './places.ts';
+import type { Ports } from './ports.ts';
+import { systemRandom } from './random.ts';
+import { Requests } from './requests.ts';
+import { LiveSession, type SessionContext } from './session.ts';
+import { LiveSessionList } from './session-list.ts';
+import { openEachStream, openOneStream, type Streams } from './streams.ts';
+
+const LINGER_MS = 30_000;
+const LINGER_MAX = 8;
+
+export function createClient(options: ClientOptions): HoldfastClient {
+  return new Client(options);
+}
+
+class Client implements HoldfastClient {
+  readonly sessions: LiveSessionList;
+  readonly connection: Cell<ConnectionState>;
+  readonly #options: ClientOptions;
+  readonly #context: SessionContext;
+  readonly #requests: Requests;
+  readonly #streams: Streams;
+  readonly #outbox: Outbox;
+  readonly #known = new Map<SessionId, WeakRef<LiveSession>>();
+  readonly #forget = new FinalizationRegistry<SessionId>((id) => {
+    if (this.#known.get(id)?.deref() === undefined) this.#known.delete(id);
+  });
+  /** Rule 1: held while followed. */
+  readonly #followed = new Set<LiveSession>();
+  readonly #lingering = new Set<LiveSession>();
+  readonly #turnEndListeners = new Set<(end: TurnEndNotice) => void>();
+  readonly #ends: (() => void)[] = [];
+  #states: readonly StreamState[] = [];
+  #offline: boolean;
+  #closed: Fault | undefined;
+
+  constructor(options: ClientOptions) {
+    this.#options = options;
+    const ports: Ports = {
+      clock: systemClock,
+      random: systemRandom,
+      lifecycle: pageLifecycle(),
+      ...options.ports,
+    };
+    const frames = options.ports?.frames ?? pageFrames(ports.clock);
+    const onError = (error: unknown): void => this.#report(error);
+    const credentials = options.credentials ?? credentialsFrom(options.token);
+    const transport = options.transport ?? fetchTransport();
+    const baseUrl = options.baseUrl.replace(/\/+$/, '');
+    const openStream = options.openStream ?? ((it) => new EventStreamClient(it));
+    const base = { transport, baseUrl, ports, ...(credentials === undefined ? {} : { credentials }) };
+    const openStreams = (options.streams ?? defaultStreams()) === 'one' ? openOneStream : openEachStream;
+
+    this.#offline = (globalThis.navigator?.onLine as boolean | undefined) === false;
+    this.#requests = new Requests({ transport, baseUrl, credentials, ports });
+    this.#streams = openStreams({
+      open: (target: StreamTarget, handlers: EventStreamHandlers) =>
+        openStream({ ...base, target, handlers: { error: onError, ...handlers } }),
+      onState: (states) => this.#streamStates(states),
+    });
+    this.connection = new Cell({ frames, onError, build: (last) => this.#connectionState(last) });
+    this.sessions = new LiveSessionList({ requests: this.#requests, streams: this.#streams, frames, onError });
+    const store = options.outbox ?? (typeof indexedDB === 'undefined' ? undefined : idbOutbox());
+    this.#outbox = new Outbox({
+      store: store ?? memoryOutbox(),
+      requests: this.#requests,
+      ports,
+      baseUrl,
+      // What dies with this process is nobody else's.
+      subject: options.subject ?? (store === undefined ? '' : undefined),
+      isFollowed: (id) => this.#known.get(id)?.deref()?.isFollowed === true,
+      onChange: (id) => this.#known.get(id)?.deref()?.model.touch(),
+      onError,
+    });
+    this.#context = this.#makeContext(ports, frames);
+    this.#ends.push(
+      ports.lifecycle.subscribe((hint) => this.#hint(hint)),
+      credentials?.subscribe(() => this.#renewed()) ?? (() => {}),
+      () => transport.close(),
+    );
+    if (store !== undefined) void this.#outbox.restore();
+  }
+
+  session(id: string): Session {
+    return this.#session(id);
+  }
+
+  async createSession({ id = newId('s'), ...rest }: CreateSessionOptions = {}): Promise<Session> {
+    const session = this.#session(id);
+    const answer = await this.#requests.call('POST', '/v1/sessions', {
+      json: { sessionId: id, ...rest },
+      repeatable: true,
+    });
+    if (answer.kind === 'fault') throw new FaultError(answer.fault);
+    this.sessions.learn((answer.body as { session: SessionSummary }).session);
+    session.expect();
+    return session;
+  }
+
+  async agents(): Promise<readonly AgentInfo[]> {
+    const answer = await this.#requests.get('/v1/agents');
+    if (answer.kind === 'fault') throw new FaultError(answer.fault);
+    return (answer.body as { agents: readonly AgentInfo[] }).agents;
+  }
+
+  async upload(
+    bytes: Uint8Array,
+    { name, mediaType }: { readonly name: string; readonly mediaType: string },
+  ): Promise<InputPart> {
+    const answer = await this.#requests.call('POST', '/v1/blobs', { bytes, mediaType, repeatable: true });
+    if (answer.kind === 'fault') throw new FaultError(answer.fault);
+    const { hash } = answer.body as { hash: string };
+    return { type: 'file', hash, name, mediaType, bytes: bytes.length };
+  }
+
+  call(method: string, path: string, json?: unknown): Promise<Result<{ readonly body: unknown }>> {
+    return this.#requests.call(method, path, { repeatable: method === 'GET', ...(json === undefined ? {} : { json }) });
+  }
+
+  onTurnEnd(listener: (end: TurnEndNotice) => void): () => void {
+    this.#turnEndListeners.add(listener);
+    return () => this.#turnEndListeners.delete(listener);
+  }
+
+  inspect(): ClientInspection {
+    const alive = [...this.#known.values()].map((ref) => ref.deref()).filter((it) => it !== undefined);
+    return {
+      connection: this.connection.getSnapshot().kind,
+      streams: this.#streams.count,
+      listed: this.sessions.size,
+      requests: this.#requests.pending,
+      sessions: alive.map(({ id, model, isFollowed, recoveryState }) => ({
+        sessionId: id,
+        status: model.status,
+        followed: isFollowed,
+        subscribers: model.cell.readers,
+        seq: model.view.seq,
+        messages: model.cell.getSnapshot().messages.length,
+        outbox: this.#outbox.items(id).length,
+        recovery: recoveryState,
+      })),
+    };
+  }
+
+  nudge(): void {
+    this.#streams.nudge();
+    this.#outbox.hint();
+    for (const session of this.#followed) session.hint();
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed !== undefined) return;
+    this.#closed = fault('cancelled', 'The client was closed.');
+    this.#requests.close();
+    this.sessions.close();
+    for (const session of this.#followed) session.unfollow();
+    await Promise.all([this.#outbox.close(), this.#streams.close()]);
+    for (const end of this.#ends) end();
+    for (const ref of this.#known.values()) ref.deref()?.model.touch();
+    this.connection.touch();
+  }
+
+  // ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #session(text: string): LiveSession {
+    if (!ID_PATTERN.test(text)) throw new TypeError(`'${text}' is no session id: it does not match ${ID_PATTERN}.`);
+    const id = text as SessionId;
+    const known = this.#known.get(id)?.deref();
+    if (known !== undefined) return known;
+    const session = new LiveSession(id, this.#context);
+    this.#known.set(id, new WeakRef(session));
+    this.#forget.register(session, id);
+    return session;
+  }
+
+  #makeContext(ports: Ports, frames: SessionContext['frames']): SessionContext {
+    return {
+      requests: this.#requests,
+      streams: this.#streams,
+      outbox: this.#outbox,
+      attachments: new Attachments(),
+      ports,
+      frames,
+      lingerMs: this.#options.lingerMs ?? LINGER_MS,
+      connectionOf: (state) => this.#connectionOf(state),
+      onTurnEnd: (end) => this.#tellTurnEnd(end),
+      onError: (error) => this.#report(error),
+      onFollowed: (session, followed) => {
+        if (followed) this.#followed.add(session);
+        else this.#followed.delete(session);
+        this.#lingering.delete(session);
+      },
+      onLinger: (session) => this.#linger(session),
+      closed: () => this.#closed,
+    };
+  }
+
+  /** Rule 2. */
+  #linger(session: LiveSession): void {
+    this.#lingering.delete(session);
+    this.#lingering.add(session);
+    for (const oldest of this.#lingering) {
+      if (this.#lingering.size <= LINGER_MAX) return;
+      this.#lingering.delete(oldest);
+      if (oldest.isLingering) oldest.unfollow();
+    }
+  }
+
+  // ── how the connection stands ─────────────────────────────────────────────────────────────────────────────────────
+
+  #streamStates(states: readonly StreamState[]): void {
+    const wasLive = this.#states.some((state) => state.kind === 'reading');
+    this.#states = states;
+    if (!wasLive && states.some((state) => state.kind === 'reading')) this.#outbox.hint();
+    this.connection.touch();
+  }
+
+  /** The worst of the streams': what one person has to know. */
+  #connectionState(last: ConnectionState | undefined): ConnectionState {
+    if (this.#closed !== undefined) return { kind: 'closed' };
+    const order: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live', 'idle'];
+    const all = this.#states.map((state) => this.#connectionOf(state));
+    const worst = order.map((kind) => all.find((state) => state.kind === kind)).find((state) => state !== undefined);
+    const next = worst ?? { kind: 'idle' };
+    return last !== undefined && last.kind === next.kind && next.kind !== 'waiting' ? last : next;
+  }
+
+  #connectionOf(state: StreamState): ConnectionState {
+    switch (state.kind) {
+      case 'idle':
+        return state.fault === undefined ? { kind: 'idle' } : { kind: 'closed', fault: state.fault };
+      case 'connecting':
+        return { kind: 'connecting' };
+      case 'reading':
+        return { kind: 'live' };
+      case 'waiting':
+        return this.#offline
+          ? { kind: 'offline', fault: state.fault }
+          : { kind: 'waiting', retryAt: this.#now() + state.delayMs, fault: state.fault };
+      case 'closed':
+        return { kind: 'closed' };
+    }
+  }
+
+  #now(): number {
+    return this.#context.ports.clock.now();
+  }
+
+  #hint(hint: 'online' | 'offline' | 'visible' | 'hidden'): void {
+    if (hint === 'online' || hint === 'offline') {
+      this.#offline = hint === 'offline';
+      this.connection.touch();
+    }
+    if (hint !== 'online' && hint !== 'visible') return;
+    this.#outbox.hint();
+    for (const session of this.#followed) session.hint();
+  }
+
+  #renewed(): void {
+    this.#streams.resume();
+    this.#outbox.credentialsChanged();
+  }
+
+  // ── listeners ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #tellTurnEnd(end: TurnEndNotice): void {
+    for (const listener of this.#turnEndListeners) {
+      try {
+        listener(end);
+      } catch (error) {
+        this.#report(error);
+      }
+    }
+  }
+
+  #report(error: unknown): void {
+    if (this.#options.onError === undefined) console.error(error);
+    else this.#options.onError(error);
+  }
+}
+
+/** A browser has six sockets for all tabs; elsewhere a stream of its own is simpler for everybody. */
+const defaultStreams = (): 'one' | 'each' => (typeof document === 'undefined' ? 'each' : 'one');
+
+function credentialsFrom(token: ClientOptions['token']): Credentials | undefined {
+  if (token === undefined) return undefined;
+  if (typeof token === 'string') return createCredentials({ token });
+  return createCredentials({ refresh: async () => ({ kind: 'renewed', token: await token() }) });
+}

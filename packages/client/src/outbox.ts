@@ -1,0 +1,365 @@
+/**
+ * Messages on their way: they survive a reload, a lost network and a closed client, and arrive once (R23, R59, R72).
+ *
+ * Stages: `send` keeps the message in the store → it goes out, in order within its session → the receipt takes it from the
+ * store → it is dropped here when the view shows it.
+ *
+ * O1. One idempotency key for life. A message may go out any number of times, from any number of tabs; it is one message.
+ * O2. In order per session: while one is on its way or unconfirmed, the later ones of its session wait. A refused one does
+ *     not hold them up; sessions do not wait for each other.
+ * O3. It belongs to who wrote it: what another subject left is neither sent nor shown, it stays in the store for them. What was
+ *     written before anybody knew who was signed in waits for the person.
+ * O4. It belongs to its session, whichever is on screen.
+ * O5. What another tab discarded is not sent: the store is asked before each try. A store that fails costs durability, not
+ *     the message.
+ * O6. At `ITEMS_MAX` a further message is refused (`queue-full`).
+ */
+import type { Subject, WhenBusy } from '@holdfast/protocol/entry';
+import { fault, type Fault } from '@holdfast/protocol/fault';
+import type { ClientId, SessionId } from '@holdfast/protocol/ids';
+import { turnIdOfItem, type View } from '@holdfast/protocol/view';
+
+import type { Admission, OutboxItem, Receipt, SendOptions } from './api.ts';
+import { newId } from './new-id.ts';
+import { SENDING, transition, type SendEvent, type SendState } from './outbox-machine.ts';
+import type { OutboxStore, StoredSend } from './outbox-store.ts';
+import type { Ports, Timer } from './ports.ts';
+import type { Requests } from './requests.ts';
+
+const ITEMS_MAX = 500;
+const STORE_MS_MAX = 1_000;
+
+export interface OutboxOptions {
+  readonly store: OutboxStore;
+  readonly requests: Requests;
+  readonly ports: Ports;
+  readonly baseUrl: string;
+  /** Who is signed in; undefined: the gateway is asked. */
+  readonly subject: Subject | undefined;
+  /** Whether the session's view will show what was accepted. */
+  readonly isFollowed: (sessionId: SessionId) => boolean;
+  readonly onChange: (sessionId: SessionId) => void;
+  readonly onError: (error: unknown) => void;
+}
+
+interface Item {
+  readonly send: StoredSend;
+  state: SendState;
+  timer: Timer | undefined;
+  /** What readers see; the same object until it changes. */
+  shown: OutboxItem;
+  readonly admission: Promise<Admission>;
+  readonly admit: (admission: Admission) => void;
+}
+
+export interface Sent {
+  readonly clientId: ClientId;
+  readonly admission: Promise<Admission>;
+}
+
+export class Outbox {
+  readonly #options: OutboxOptions;
+  /** In the order of sending. */
+  readonly #items = new Map<ClientId, Item>();
+  readonly #sending = new Set<SessionId>();
+  #shownBySession = new Map<SessionId, readonly OutboxItem[]>();
+  #subject: Subject | null;
+  #identifying: Promise<void> | undefined;
+  #lastOrder = 0;
+  #storeFailed = false;
+  #closed = false;
+
+  constructor(options: OutboxOptions) {
+    this.#options = options;
+    this.#subject = options.subject ?? null;
+  }
+
+  items(sessionId: SessionId): readonly OutboxItem[] {
+    let shown = this.#shownBySession.get(sessionId);
+    if (shown === undefined) {
+      shown = this.#of(sessionId).map((item) => item.shown);
+      this.#shownBySession.set(sessionId, shown);
+    }
+    return shown;
+  }
+
+  /** Resolves when the message is in the store. */
+  async send(sessionId: SessionId, text: string, options: SendOptions = {}): Promise<Sent> {
+    const known = this.#items.get(options.clientId as ClientId);
+    if (known !== undefined) return { clientId: known.send.clientId, admission: known.admission };
+    if (this.#items.size >= ITEMS_MAX) return refusedSend(options.clientId);
+    const { parts = [], whenBusy = 'queue', clientId = newId('c'), ...rest } = options;
+    const at = this.#options.ports.clock.now();
+    const send: StoredSend = {
+      clientId: clientId as ClientId,
+      sessionId,
+      baseUrl: this.#options.baseUrl,
+      subject: this.#subject,
+      order: (this.#lastOrder = Math.max(this.#lastOrder + 1, at)),
+      at,
+      text,
+      parts,
+      whenBusy: whenBusy satisfies WhenBusy,
+      ...rest,
+    };
+    const item = this.#add(send, SENDING);
+    void this.identify();
+    await this.#stored((store) => store.put(send));
+    this.#pump(sessionId);
+    return { clientId: send.clientId, admission: item.admission };
+  }
+
+  retry(clientId: ClientId): void {
+    const item = this.#items.get(clientId);
+    if (item !== undefined) this.#post(item, { kind: 'retry' });
+  }
+
+  discard(clientId: ClientId): void {
+    const item = this.#items.get(clientId);
+    if (item === undefined || item.state.kind === 'accepted') return;
+    item.admit({ kind: 'discarded' });
+    this.#drop(item);
+    void this.#stored((store) => store.delete(clientId));
+  }
+
+  /** Something may have changed for the better. */
+  hint(): void {
+    void this.identify();
+    for (const item of this.#items.values()) this.#post(item, { kind: 'hint' });
+  }
+
+  /** The view moved: what it shows is not unsent, whatever became of the response. */
+  seen(sessionId: SessionId, view: View): void {
+    const items = this.#of(sessionId);
+    if (items.length === 0) return;
+    const receipts = receiptsIn(view);
+    for (const item of items) {
+      const receipt = receipts.get(item.send.clientId);
+      if (receipt !== undefined) this.#post(item, { kind: 'receipt', receipt });
+      const { state } = item;
+      if (receipt !== undefined || (state.kind === 'accepted' && state.receipt.seq <= view.seq)) this.#drop(item);
+    }
+  }
+
+  /** Takes up what an earlier page or process left. */
+  async restore(): Promise<void> {
+    const left = (await this.#stored((store) => store.all())) ?? [];
+    const here = left.filter((send) => send.baseUrl === this.#options.baseUrl && !this.#items.has(send.clientId));
+    if (here.length === 0) return;
+    await this.identify();
+    const mine = here.filter((send) => send.subject === null || send.subject === this.#subject); // O3
+    for (const send of mine.toSorted((a, b) => a.order - b.order).slice(0, ITEMS_MAX)) {
+      if (this.#items.has(send.clientId)) continue;
+      this.#add(send, send.subject === null ? { kind: 'refused', fault: NOBODYS } : SENDING);
+      this.#pump(send.sessionId);
+    }
+  }
+
+  /** There are new credentials: perhaps of somebody else. */
+  credentialsChanged(): void {
+    if (this.#options.subject === undefined) this.#identifying = undefined;
+    void this.identify().then(() => this.hint());
+  }
+
+  /** Asks who is signed in, until it is known. */
+  identify(): Promise<void> {
+    if (this.#options.subject !== undefined || this.#closed) return Promise.resolve();
+    this.#identifying ??= this.#askIdentity();
+    return this.#identifying;
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    for (const item of this.#items.values()) {
+      item.timer?.cancel();
+      item.admit({ kind: 'unconfirmed' });
+    }
+    await this.#stored((store) => store.close());
+  }
+
+  // ── one item ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #add(send: StoredSend, state: SendState): Item {
+    let admit: (admission: Admission) => void = () => {};
+    const admission = new Promise<Admission>((resolve) => (admit = resolve));
+    const item: Item = { send, state, timer: undefined, shown: shownOf(send, state), admission, admit };
+    this.#items.set(send.clientId, item);
+    this.#changed(send.sessionId);
+    return item;
+  }
+
+  #post(item: Item, event: SendEvent): void {
+    const next = transition(item.state, event);
+    if (next === item.state || this.#closed) return;
+    item.timer?.cancel(); // B1
+    item.timer = undefined;
+    item.state = next;
+    item.shown = shownOf(item.send, next);
+    if (next.kind === 'unconfirmed' && next.delayMs !== null)
+      item.timer = this.#options.ports.clock.after(next.delayMs, () => this.#post(item, { kind: 'due' }));
+    if (next.kind === 'accepted') this.#accepted(item, next.receipt);
+    if (next.kind === 'refused') item.admit({ kind: 'refused', fault: next.fault });
+    this.#changed(item.send.sessionId);
+    this.#pump(item.send.sessionId);
+  }
+
+  #accepted(item: Item, receipt: Receipt): void {
+    const { clientId, sessionId } = item.send;
+    item.admit({ ...receipt, kind: 'accepted' });
+    void this.#stored((store) => store.delete(clientId));
+    // Nobody's view would take it away.
+    if (!this.#options.isFollowed(sessionId)) this.#drop(item);
+  }
+
+  #drop(item: Item): void {
+    item.timer?.cancel();
+    this.#items.delete(item.send.clientId);
+    this.#changed(item.send.sessionId);
+    this.#pump(item.send.sessionId);
+  }
+
+  // ── sending ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** O2: looks at what is there, whoever calls and however often. */
+  #pump(sessionId: SessionId): void {
+    if (this.#closed || this.#sending.has(sessionId)) return;
+    const head = this.#of(sessionId).find(({ state }) => state.kind === 'sending' || state.kind === 'unconfirmed');
+    if (head?.state.kind !== 'sending') return;
+    this.#sending.add(sessionId);
+    void this.#deliver(head).finally(() => {
+      this.#sending.delete(sessionId);
+      this.#pump(sessionId);
+    });
+  }
+
+  async #deliver(item: Item): Promise<void> {
+    const { clientId, sessionId, text, parts, whenBusy, merge, after } = item.send;
+    if ((await this.#stored((store) => store.has(clientId))) === false) return this.#drop(item); // O5
+    if (!this.#items.has(clientId) || this.#closed) return;
+    const json = {
+      clientId,
+      text,
+      whenBusy,
+      ...(parts.length === 0 ? {} : { parts }),
+      ...(merge === undefined ? {} : { merge }),
+      ...(after === undefined ? {} : { after }),
+    };
+    const { requests, ports } = this.#options;
+    const answer = await requests.once('POST', `/v1/sessions/${sessionId}/messages`, { json });
+    if (this.#items.get(clientId) !== item) return;
+    if (answer.kind === 'fault') this.#post(item, { kind: 'fault', fault: answer.fault, roll: ports.random() });
+    else this.#post(item, { kind: 'receipt', receipt: answer.body as Receipt });
+  }
+
+  // ── whose it is ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+  async #askIdentity(): Promise<void> {
+    const answer = await this.#options.requests.get('/v1/me');
+    if (answer.kind === 'fault' && answer.fault.kind !== 'route-not-found') {
+      this.#identifying = undefined; // Asked again by the next hint.
+      return;
+    }
+    const body = answer.kind === 'ok' ? (answer.body as { readonly subject?: Subject }) : {};
+    const subject = body.subject ?? '';
+    if (this.#subject !== null && this.#subject !== subject) this.#forgetOthers(subject);
+    this.#subject = subject;
+    for (const item of this.#items.values()) {
+      if (item.send.subject === null && item.state.kind !== 'refused') this.#own(item, subject);
+    }
+  }
+
+  /** Written while nobody knew who was signed in, and nobody else has signed in since. */
+  #own(item: Item, subject: Subject): void {
+    const send = { ...item.send, subject };
+    this.#items.set(send.clientId, Object.assign(item, { send }));
+    void this.#stored((store) => store.put(send));
+  }
+
+  /** O3. The store keeps them. */
+  #forgetOthers(subject: Subject): void {
+    for (const item of this.#items.values()) {
+      if (item.send.subject === subject) continue;
+      item.admit({ kind: 'unconfirmed' });
+      this.#drop(item);
+    }
+  }
+
+  // ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #of(sessionId: SessionId): Item[] {
+    return [...this.#items.values()].filter((item) => item.send.sessionId === sessionId);
+  }
+
+  #changed(sessionId: SessionId): void {
+    this.#shownBySession.delete(sessionId);
+    this.#options.onChange(sessionId);
+  }
+
+  /** O5. A store that does not answer is a store that fails. */
+  async #stored<T>(use: (store: OutboxStore) => Promise<T>): Promise<T | undefined> {
+    if (this.#storeFailed) return undefined;
+    let timer: Timer | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = this.#options.ports.clock.after(STORE_MS_MAX, () => reject(new Error('The outbox store is silent.')));
+    });
+    try {
+      return await Promise.race([use(this.#options.store), late]);
+    } catch (error) {
+      this.#storeFailed = true;
+      this.#options.onError(error);
+      return undefined;
+    } finally {
+      timer?.cancel();
+    }
+  }
+}
+
+const NOBODYS: Fault = fault(
+  'unauthorized',
+  'It was written before it was known who was signed in. Send it again, or discard it.',
+);
+
+function refusedSend(clientId: string | undefined): Sent {
+  const why = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Wait until some have arrived.`);
+  return {
+    clientId: (clientId ?? newId('c')) as ClientId,
+    admission: Promise.resolve({ kind: 'refused', fault: why }),
+  };
+}
+
+function shownOf(send: StoredSend, state: SendState): OutboxItem {
+  const { subject: _subject, baseUrl: _baseUrl, order: _order, ...message } = send;
+  switch (state.kind) {
+    case 'sending':
+      return { ...message, state: 'sending' };
+    case 'accepted':
+      return { ...message, state: 'accepted', receipt: state.receipt };
+    case 'unconfirmed':
+    case 'refused':
+      return { ...message, state: state.kind, fault: state.fault };
+  }
+}
+
+/** What the view says of each message that it shows: as good as the receipt. */
+function receiptsIn(view: View): ReadonlyMap<ClientId, Receipt> {
+  const receipts = new Map<ClientId, Receipt>();
+  const waiting = [...view.queue, ...(view.turn?.steers ?? [])];
+  for (const [index, item] of waiting.entries()) {
+    const { clientId, messageId, seq } = item;
+    const applied = index < view.queue.length ? 'queue' : 'steer';
+    const turnId = applied === 'queue' ? { turnId: turnIdOfItem(item) } : {};
+    receipts.set(clientId, { messageId, seq, position: index, applied, duplicate: false, ...turnId });
+  }
+  for (const { id, clientId, turnId, revision } of [...view.messages, ...view.offPath]) {
+    if (clientId === undefined) continue;
+    receipts.set(clientId, {
+      messageId: id,
+      seq: revision,
+      turnId,
+      position: 0,
+      applied: 'start',
+      duplicate: false,
+    });
+  }
+  return receipts;
+}

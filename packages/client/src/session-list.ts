@@ -1,0 +1,150 @@
+/**
+ * The session list: a first page, then every change as it comes, older pages when asked for.
+ *
+ * 1. A row is replaced only by one that knows more of its session (`seq`), whichever came first, page or change (R59).
+ * 2. What was deleted stays deleted: a page that was on its way does not bring it back.
+ * 3. It is live while somebody subscribes. At `ROWS_MAX` the oldest rows are dropped; `more` reads them again.
+ */
+import type { Fault } from '@holdfast/protocol/fault';
+import type { SessionId } from '@holdfast/protocol/ids';
+
+import type { SessionList, SessionListState, SessionSummary } from './api.ts';
+import { Cell } from './cell.ts';
+import type { Frames } from './frames.ts';
+import type { Requests } from './requests.ts';
+import { share } from './share.ts';
+import type { Streams } from './streams.ts';
+
+const ROWS_MAX = 10_000;
+const PAGE_ROWS = 50;
+
+export interface SessionListOptions {
+  readonly requests: Requests;
+  readonly streams: Streams;
+  readonly frames: Frames;
+  readonly onError: (error: unknown) => void;
+}
+
+/** The wire's feed item. */
+type FeedItem =
+  | { readonly type: 'session'; readonly summary: SessionSummary }
+  | { readonly type: 'deleted'; readonly sessionId: SessionId };
+
+export class LiveSessionList implements SessionList {
+  readonly #options: SessionListOptions;
+  readonly #cell: Cell<SessionListState>;
+  readonly #rows = new Map<SessionId, SessionSummary>();
+  readonly #deleted = new Set<SessionId>();
+  #status: SessionListState['status'] = 'loading';
+  /** The next older page; null: there is none. */
+  #next: number | null = null;
+  #reading: Promise<void> | undefined;
+  #search: SessionListState['search'] = null;
+  #fault: Fault | null = null;
+  #endFeed: (() => void) | undefined;
+
+  constructor(options: SessionListOptions) {
+    this.#options = options;
+    this.#cell = new Cell({
+      frames: options.frames,
+      build: (last) => this.#build(last),
+      onError: options.onError,
+      watched: (readers) => this.#watched(readers),
+    });
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  readonly getSnapshot = (): SessionListState => this.#cell.getSnapshot();
+  readonly subscribe = (listener: () => void): (() => void) => this.#cell.subscribe(listener);
+
+  more(): Promise<void> {
+    return this.#status === 'ready' && this.#next === null ? Promise.resolve() : this.#readPage();
+  }
+
+  async search(query: string): Promise<void> {
+    const words = query.trim();
+    this.#search = words === '' ? null : { query, rows: this.#search?.rows ?? [], busy: true };
+    const mine = this.#search;
+    this.#cell.touch();
+    if (mine === null) return;
+    const answer = await this.#options.requests.get(`/v1/sessions?limit=${PAGE_ROWS}&q=${encodeURIComponent(words)}`);
+    if (this.#search !== mine) return; // A later one replaced it.
+    if (answer.kind === 'fault') this.#fault = answer.fault;
+    const rows = answer.kind === 'ok' ? (answer.body as { sessions: readonly SessionSummary[] }).sessions : mine.rows;
+    this.#search = { query, rows, busy: false };
+    this.#cell.touch();
+  }
+
+  /** What this client itself knows of a session. */
+  learn(summary: SessionSummary): void {
+    this.#put(summary);
+    this.#cell.touch();
+  }
+
+  close(): void {
+    this.#endFeed?.();
+    this.#endFeed = undefined;
+  }
+
+  #watched(readers: number): void {
+    if (readers === 0) return this.close();
+    if (this.#endFeed !== undefined) return;
+    this.#endFeed = this.#options.streams.feed({ item: (data) => this.#item(data as FeedItem), state: () => {} });
+    void this.#readPage();
+  }
+
+  #item(item: FeedItem): void {
+    if (item.type === 'session') this.#put(item.summary);
+    if (item.type === 'deleted') {
+      this.#deleted.add(item.sessionId);
+      this.#rows.delete(item.sessionId);
+    }
+    this.#cell.touch();
+  }
+
+  #readPage(): Promise<void> {
+    this.#reading ??= this.#askPage().finally(() => (this.#reading = undefined));
+    return this.#reading;
+  }
+
+  async #askPage(): Promise<void> {
+    const cursor = this.#next === null ? '' : `&cursor=${this.#next}`;
+    const answer = await this.#options.requests.get(`/v1/sessions?limit=${PAGE_ROWS}${cursor}`);
+    this.#fault = answer.kind === 'fault' ? answer.fault : null;
+    if (answer.kind === 'ok') {
+      const { sessions, next } = answer.body as { sessions: readonly SessionSummary[]; next: number | null };
+      for (const summary of sessions) this.#put(summary);
+      // Reading the first page again does not forget how far the others have got.
+      if (this.#status === 'loading' || cursor !== '') this.#next = next;
+      this.#status = 'ready';
+    }
+    this.#cell.touch();
+  }
+
+  #put(summary: SessionSummary): void {
+    const known = this.#rows.get(summary.sessionId);
+    if (this.#deleted.has(summary.sessionId) || (known !== undefined && known.seq > summary.seq)) return;
+    this.#rows.set(summary.sessionId, share(known, summary));
+    if (this.#rows.size <= ROWS_MAX) return;
+    const oldest = [...this.#rows.values()].reduce((a, b) => (a.updatedAt <= b.updatedAt ? a : b));
+    this.#rows.delete(oldest.sessionId);
+  }
+
+  #build(last: SessionListState | undefined): SessionListState {
+    const rows = [...this.#rows.values()].toSorted((a, b) =>
+      a.updatedAt === b.updatedAt ? 0 : a.updatedAt < b.updatedAt ? 1 : -1,
+    );
+    const next: SessionListState = {
+      status: this.#status,
+      rows,
+      more: this.#next !== null,
+      search: this.#search,
+      fault: this.#fault,
+    };
+    const sameRows = last?.rows.length === rows.length && rows.every((row, index) => row === last.rows[index]);
+    return sameRows ? { ...next, rows: last.rows } : next;
+  }
+}

@@ -1,0 +1,566 @@
+/**
+ * A gateway in memory, for the tests of whoever builds on the client: the same fold, the same wire, no network.
+ *
+ *   const gateway = createTestGateway({ script: ({ text }) => `You said ${text}.` });
+ *   const client = createClient({ baseUrl: 'http://test', transport: gateway.transport });
+ *
+ * Stages: a request is routed → a command is appended to its session's log → the script's run appends what it answers → every
+ * stream of that session gets each entry as the frame that a real gateway would send.
+ *
+ * 1. It keeps what a client may rely on: seqs without holes, cursors that name a record, receipts by client id, results as
+ *    the fold has them. It knows no tokens, no limits and no second process.
+ * 2. Faults are on request: `drop()` loses every connection, `offline` refuses new ones, `losesNextAnswer` takes a command and
+ *    loses its response.
+ */
+import type { Entry, EntryBody, WhenBusy } from '@holdfast/protocol/entry';
+import { fault, problemOf, type Fault } from '@holdfast/protocol/fault';
+import {
+  turnIdOf,
+  type ClientId,
+  type MessageId,
+  type PromptId,
+  type SessionId,
+  type ToolId,
+  type TurnId,
+} from '@holdfast/protocol/ids';
+import { encodeFrame, HEARTBEAT_MS, PROTOCOL_VERSION } from '@holdfast/protocol/sse';
+import { pathOf, type View } from '@holdfast/protocol/view';
+
+import type { SessionSummary } from '../api.ts';
+import { createTransport, type Transport } from '../transport.ts';
+import type { WireConnection, WireExchange, WireRequest, WireSink } from '../wire.ts';
+import { MemoryLog, type Admitted } from './memory-log.ts';
+import { startRuns, type Script } from './memory-run.ts';
+
+export interface TestGatewayOptions {
+  /** What is answered. By default `You said: …`, word by word. */
+  readonly script?: Script;
+}
+
+export interface TestGateway {
+  readonly transport: Transport;
+  /** New connections are refused while it is set. */
+  offline: boolean;
+  /** The next POST is done, and its response lost. */
+  losesNextAnswer: boolean;
+  /** The view of a session as the gateway has it. */
+  view(sessionId: string): View;
+  /** An entry from elsewhere: another device, an agent of yours. */
+  append(sessionId: string, body: EntryBody): Entry;
+  /** Loses every connection that is open. */
+  drop(): void;
+  /** Connections that are open: 0 when a client has cleaned up. */
+  readonly streams: number;
+  /** Every request so far, as `METHOD path`. */
+  readonly requests: readonly string[];
+}
+
+export function createTestGateway(options: TestGatewayOptions = {}): TestGateway {
+  return new MemoryGateway(options.script ?? (({ text }) => `You said: ${text}`));
+}
+
+/** What a route makes of a request. */
+type Answer =
+  | { readonly kind: 'json'; readonly status: number; readonly body: unknown }
+  | { readonly kind: 'stream'; readonly start: (stream: Stream) => void };
+
+/** Of any request. What is not a request of ours is not answered well, and need not be. */
+interface Input {
+  readonly sessionId?: SessionId;
+  readonly clientId?: ClientId;
+  readonly title?: string;
+  readonly text?: string;
+  readonly whenBusy?: WhenBusy;
+  readonly messageIds?: readonly MessageId[];
+  readonly turnId?: TurnId;
+  readonly queue?: 'keep' | 'clear';
+  readonly answer?: string;
+  readonly ok?: boolean;
+  readonly output?: string;
+  readonly cursors?: Cursors;
+  readonly add?: Cursors;
+  readonly remove?: readonly string[];
+  readonly feed?: number | null;
+}
+type Cursors = Readonly<Record<string, string | null>>;
+
+interface Session {
+  readonly log: MemoryLog;
+  deleted: boolean;
+}
+
+const SUBJECT = 'tester';
+const json = (status: number, body: unknown): Answer => ({ kind: 'json', status, body });
+const refuse = (why: Fault): Answer => json(problemOf(why).status, problemOf(why));
+
+class MemoryGateway implements TestGateway {
+  readonly transport: Transport;
+  offline = false;
+  losesNextAnswer = false;
+  readonly requests: string[] = [];
+  readonly #script: Script;
+  readonly #sessions = new Map<string, Session>();
+  readonly #open = new Set<Exchange>();
+  readonly #streams = new Map<string, Stream>();
+  readonly #feeds = new Set<(sessionId: string) => void>();
+  #revision = 0;
+
+  constructor(script: Script) {
+    this.#script = script;
+    const connection: WireConnection = { send: (request, sink) => this.#send(request, sink), close() {} };
+    this.transport = createTransport({ open: () => connection, short: connection });
+  }
+
+  get streams(): number {
+    return this.#open.size;
+  }
+
+  view(sessionId: string): View {
+    return this.#log(sessionId).view;
+  }
+
+  append(sessionId: string, body: EntryBody): Entry {
+    return this.#log(sessionId).append(body);
+  }
+
+  drop(): void {
+    for (const exchange of this.#open) exchange.lose();
+  }
+
+  // ── the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #send(request: WireRequest, sink: WireSink): WireExchange {
+    const exchange = new Exchange(sink, () => this.#open.delete(exchange));
+    queueMicrotask(() => {
+      if (exchange.over) return;
+      if (this.offline) return exchange.lose();
+      const url = new URL(request.url);
+      this.requests.push(`${request.method} ${url.pathname}`);
+      const answer = this.#route(request, url);
+      if (answer.kind === 'json') {
+        if (this.losesNextAnswer && request.method === 'POST') {
+          this.losesNextAnswer = false;
+          return exchange.lose();
+        }
+        return exchange.answer(answer.status, answer.body);
+      }
+      this.#open.add(exchange);
+      exchange.begin();
+      const stream = new Stream(exchange, () => this.#streams.delete(stream.id));
+      this.#streams.set(stream.id, stream);
+      stream.frame('hello', {
+        protocol: PROTOCOL_VERSION,
+        build: 'test',
+        heartbeatMs: HEARTBEAT_MS * 100,
+        streamId: stream.id,
+      });
+      answer.start(stream);
+    });
+    return exchange;
+  }
+
+  // ── routes ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #route({ method, body }: WireRequest, { pathname, searchParams }: URL): Answer {
+    const input = typeof body === 'string' && body !== '' ? (JSON.parse(body) as Input) : {};
+    const [, v1, kind, id, ...rest] = pathname.split('/');
+    if (v1 !== 'v1') return refuse(fault('route-not-found', `There is no ${pathname}.`));
+    if (kind === 'me') return json(200, { subject: SUBJECT, scopes: ['write'] });
+    if (kind === 'agents') {
+      const agent = { name: 'script', description: 'A test script', resumable: false, default: true, models: null };
+      return json(200, { agents: [agent] });
+    }
+    if (kind === 'events') return id === undefined ? this.#openMany(input) : this.#change(id, input);
+    if (kind !== 'sessions') return refuse(fault('route-not-found', `There is no ${pathname}.`));
+    if (id === undefined) return method === 'POST' ? this.#create(input) : this.#list(searchParams);
+    const session = this.#sessions.get(id);
+    if (session === undefined) return refuse(fault('session-not-found', `There is no session ${id}.`));
+    if (session.deleted) return refuse(fault('session-deleted', `Session ${id} was deleted.`));
+    return this.#ofSession(session, method, rest, input, searchParams);
+  }
+
+  #create(input: Input): Answer {
+    const { sessionId = 's_test' as SessionId, title } = input;
+    const known = this.#sessions.has(sessionId);
+    const log = this.#log(sessionId, title);
+    return json(known ? 200 : 201, { session: summaryOf(log) });
+  }
+
+  /** A session is there from its first mention on. */
+  #log(id: string, title?: string): MemoryLog {
+    const known = this.#sessions.get(id);
+    if (known !== undefined) return known.log;
+    const sessionId = id as SessionId;
+    const log = new MemoryLog(sessionId);
+    this.#sessions.set(id, { log, deleted: false });
+    startRuns(log, this.#script);
+    log.subscribe(() => this.#tellFeeds(id));
+    const clientId = `open_${id}` as ClientId;
+    log.submit({
+      type: 'session-open',
+      clientId,
+      author: SUBJECT,
+      sessionId,
+      ...(title === undefined ? {} : { title }),
+    });
+    return log;
+  }
+
+  #list(query: URLSearchParams): Answer {
+    const words = (query.get('q') ?? '').toLowerCase();
+    const sessions = [...this.#sessions.values()]
+      .filter(({ deleted }) => !deleted)
+      .map(({ log }) => summaryOf(log))
+      .filter((row) => `${row.title ?? ''} ${row.preview}`.toLowerCase().includes(words))
+      .toSorted((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
+    return json(200, { sessions, next: null });
+  }
+
+  #ofSession(session: Session, method: string, rest: readonly string[], input: Input, query: URLSearchParams): Answer {
+    const { log } = session;
+    const [kind = '', id = '', verb = ''] = rest;
+    const command = { clientId: (input.clientId ?? `c_${log.view.seq}`) as ClientId, author: SUBJECT };
+    const { text = '' } = input;
+    const messageId = `m_${log.sessionId}_${log.view.seq + 1}` as MessageId;
+    switch (`${method} ${kind}${verb === '' ? '' : ` ${verb}`}`) {
+      case 'GET ':
+        return json(200, { session: summaryOf(log), view: log.view, seq: log.view.seq, cursor: log.cursor });
+      case 'PATCH ':
+        log.submit({ ...input, ...command, type: 'session-set' });
+        return json(200, { session: summaryOf(log), seq: log.view.seq });
+      case 'DELETE ':
+        return this.#delete(session);
+      case 'GET events':
+        return { kind: 'stream', start: (stream) => stream.follow(log, query.get('after'), '') };
+      case 'GET messages':
+        return page(log, query);
+      case 'POST messages': {
+        const { whenBusy = 'queue' } = input;
+        return admitted(log.submit({ ...input, ...command, type: 'message', messageId, text, whenBusy }));
+      }
+      case 'PATCH messages':
+        return changed(log, log.submit({ ...command, type: 'message-edit', messageId: id as MessageId, text }));
+      case 'DELETE messages':
+        return changed(log, log.submit({ ...command, type: 'message-withdraw', messageId: id as MessageId }));
+      case 'POST messages regenerate': {
+        const turnId = [...log.view.messages, ...log.view.offPath].find((message) => message.id === id)?.turnId;
+        if (turnId === undefined) return refuse(fault('message-not-found', `There is no message ${id}.`));
+        return admitted(log.submit({ ...command, type: 'regenerate', messageId, turnId }));
+      }
+      case 'PATCH queue': {
+        const { messageIds = [] } = input;
+        const { verdict, seq, duplicate } = log.submit({ ...command, type: 'queue-order', messageIds });
+        return json(200, { messageIds: verdict.kind === 'ordered' ? verdict.messageIds : [], seq, duplicate });
+      }
+      case 'PATCH branch': {
+        const { verdict, seq } = log.submit({
+          ...command,
+          type: 'branch-switch',
+          turnId: input.turnId ?? ('' as TurnId),
+        });
+        if (verdict.kind === 'void') return refuse(fault('turn-not-found', `There is no turn ${input.turnId}.`));
+        return json(200, { leaf: log.view.leaf, seq });
+      }
+      case 'GET turns':
+        return statusOf(log, id as TurnId);
+      case 'POST turns stop': {
+        const { queue = 'keep' } = input;
+        const { verdict } = log.submit({ ...command, type: 'stop', turnId: id as TurnId, queue });
+        return stopped(log, id as TurnId, verdict.kind === 'void' ? verdict.reason : verdict.kind);
+      }
+      case 'POST turns steer':
+        return admitted(log.submit({ ...command, type: 'steer', turnId: id as TurnId, messageId, text }));
+      case 'POST prompts': {
+        const promptId = id as PromptId;
+        const { answer = '' } = input;
+        const { verdict, seq } = log.submit({ ...command, type: 'prompt-answer', promptId, answer });
+        return verdict.kind === 'answered'
+          ? json(200, { promptId, result: 'answered', answer, seq })
+          : closed(log, promptId);
+      }
+      case 'POST tools': {
+        const result = { toolId: id as ToolId, ok: input.ok === true, output: input.output ?? '' };
+        const { verdict } = log.submit({ ...command, type: 'tool-result', ...result });
+        return verdict.kind === 'done'
+          ? json(200, { result: 'taken' })
+          : refuse(fault('turn-ended', 'Nothing waits for it.'));
+      }
+      default:
+        return refuse(fault('route-not-found', `There is no ${method} of ${rest.join('/')} here.`));
+    }
+  }
+
+  #delete(session: Session): Answer {
+    session.deleted = true;
+    for (const stream of this.#streams.values()) stream.drop(session.log.sessionId);
+    this.#tellFeeds(session.log.sessionId);
+    return json(204, undefined);
+  }
+
+  // ── many sessions on one stream, and the list ─────────────────────────────────────────────────────────────────────
+
+  #openMany(input: Input): Answer {
+    const { cursors = {}, feed } = input;
+    return {
+      kind: 'stream',
+      start: (stream) => {
+        if (feed !== undefined) this.#feed(stream, feed ?? 0);
+        this.#add(stream, cursors);
+      },
+    };
+  }
+
+  #change(streamId: string, input: Input): Answer {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return refuse(fault('stream-not-found', `There is no stream ${streamId}.`));
+    for (const id of input.remove ?? []) stream.end(id);
+    this.#add(stream, input.add ?? {});
+    return json(200, { lanes: 0 });
+  }
+
+  #add(stream: Stream, cursors: Cursors): void {
+    for (const [id, cursor] of Object.entries(cursors)) {
+      const session = this.#sessions.get(id);
+      if (session !== undefined && !session.deleted) stream.follow(session.log, cursor, `${id}/`);
+      else stream.refuse(id, session === undefined ? 'session-not-found' : 'session-deleted');
+    }
+  }
+
+  #feed(stream: Stream, after: number): void {
+    const tell = (sessionId: string): void => {
+      const session = this.#sessions.get(sessionId);
+      if (session === undefined) return;
+      const rev = this.#revision;
+      const item = session.deleted
+        ? { type: 'deleted', rev, sessionId }
+        : { type: 'session', rev, summary: summaryOf(session.log) };
+      stream.frame('feed', item, `feed/${rev}`);
+    };
+    this.#feeds.add(tell);
+    stream.ended(() => this.#feeds.delete(tell));
+    if (after < this.#revision) for (const [id, { deleted }] of this.#sessions) if (!deleted) tell(id);
+  }
+
+  #tellFeeds(sessionId: string): void {
+    this.#revision++;
+    for (const tell of this.#feeds) tell(sessionId);
+  }
+}
+
+// ── one exchange, and a stream over it ──────────────────────────────────────────────────────────────────────────────
+
+const encoder = new TextEncoder();
+
+class Exchange implements WireExchange {
+  readonly #sink: WireSink;
+  readonly #ended: () => void;
+  over = false;
+  #onEnd: (() => void) | undefined;
+
+  constructor(sink: WireSink, ended: () => void) {
+    this.#sink = sink;
+    this.#ended = ended;
+  }
+
+  hold(): void {}
+  flow(): void {}
+
+  cancel(): void {
+    this.#finish();
+  }
+
+  lose(): void {
+    if (this.#finish()) this.#sink.fail(fault('disconnected', 'The test lost the connection.'));
+  }
+
+  begin(): void {
+    this.#sink.head(200, { get: (name) => (name === 'content-type' ? 'text/event-stream' : null) });
+  }
+
+  write(text: string): void {
+    if (!this.over) this.#sink.chunk(encoder.encode(text));
+  }
+
+  answer(status: number, body: unknown): void {
+    this.#sink.head(status, { get: (name) => (name === 'content-type' ? 'application/json' : null) });
+    if (body !== undefined) this.write(JSON.stringify(body));
+    if (this.#finish()) this.#sink.end();
+  }
+
+  onEnd(callback: () => void): void {
+    this.#onEnd = callback;
+  }
+
+  #finish(): boolean {
+    if (this.over) return false;
+    this.over = true;
+    this.#ended();
+    this.#onEnd?.();
+    return true;
+  }
+}
+
+let streamCount = 0;
+
+class Stream {
+  readonly id = `e_${++streamCount}`;
+  readonly #exchange: Exchange;
+  readonly #lanes = new Map<string, () => void>();
+  readonly #ends: (() => void)[] = [];
+
+  constructor(exchange: Exchange, ended: () => void) {
+    this.#exchange = exchange;
+    exchange.onEnd(() => {
+      for (const end of [...this.#lanes.values(), ...this.#ends, ended]) end();
+    });
+  }
+
+  frame(event: string, data: unknown, id?: string): void {
+    this.#exchange.write(encodeFrame({ event, data: JSON.stringify(data), ...(id === undefined ? {} : { id }) }));
+  }
+
+  ended(callback: () => void): void {
+    this.#ends.push(callback);
+  }
+
+  follow(log: MemoryLog, after: string | null, prefix: string): void {
+    this.end(log.sessionId);
+    const missed = after === null ? undefined : log.after(after);
+    const entry = (it: Entry): void => this.frame(it.type, it, prefix + log.cursorAt(it.seq));
+    this.#lanes.set(log.sessionId, log.subscribe(entry));
+    if (missed !== undefined) return missed.forEach(entry);
+    const { sessionId, cursor, view } = log;
+    if (after === null) this.frame('snapshot', { sessionId, cursor, view });
+    else this.frame('resync', { sessionId, cursor, view, reason: 'cursor-unknown' });
+  }
+
+  end(sessionId: string): void {
+    this.#lanes.get(sessionId)?.();
+    this.#lanes.delete(sessionId);
+  }
+
+  /** The session is no more. */
+  drop(sessionId: string): void {
+    if (!this.#lanes.has(sessionId)) return;
+    this.end(sessionId);
+    this.refuse(sessionId, 'session-deleted');
+  }
+
+  refuse(sessionId: string, kind: 'session-not-found' | 'session-deleted'): void {
+    const reason = kind === 'session-deleted' ? kind : 'session-refused';
+    this.frame('goodbye', { reason, sessionId, fault: kind });
+  }
+}
+
+// ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+function admitted({ verdict, seq, duplicate, command }: Admitted): Answer {
+  if (verdict.kind !== 'accepted' || !('messageId' in command))
+    return refuse(fault('turn-not-found', 'There is no such turn.'));
+  const { applied, position, turnId } = verdict;
+  return json(202, {
+    messageId: command.messageId,
+    seq,
+    position,
+    applied,
+    duplicate,
+    ...(turnId === undefined ? {} : { turnId }),
+  });
+}
+
+function changed(log: MemoryLog, { verdict, command }: Admitted): Answer {
+  if (verdict.kind === 'edited' || verdict.kind === 'withdrawn')
+    return json(200, { messageId: verdict.messageId, result: verdict.kind });
+  const id = 'messageId' in command ? command.messageId : '';
+  const message = [...log.view.messages, ...log.view.offPath].find((it) => it.id === id);
+  if (message === undefined) return refuse(fault('message-not-found', `There is no message ${id}.`));
+  const node = log.view.turns.find((turn) => turn.turnId === message.turnId);
+  const facts = { turnId: message.turnId, outcome: node?.outcome ?? null };
+  return refuse(fault('message-started', `The turn of ${id} has begun.`, { facts }));
+}
+
+function stopped(log: MemoryLog, turnId: TurnId, result: string): Answer {
+  if (result === 'stopping' || result === 'already-stopping') return json(200, { turnId, result });
+  const turn = log.turns.get(turnId)?.turn;
+  if (turn === undefined) return refuse(fault('turn-not-found', `There is no turn ${turnId}.`));
+  return json(200, { turnId, result: 'already-ended', outcome: turn.outcome });
+}
+
+function closed(log: MemoryLog, promptId: PromptId): Answer {
+  const parts = [...log.view.messages, ...log.view.offPath].flatMap((message) => message.parts);
+  const part = parts.find((it) => it.type === 'prompt' && it.promptId === promptId);
+  if (part?.type !== 'prompt') return refuse(fault('prompt-not-found', `There is no prompt ${promptId}.`));
+  const { outcome, answer, by } = part;
+  return refuse(
+    fault('prompt-closed', `Prompt ${promptId} is closed.`, { facts: { outcome: outcome ?? 'answered', answer, by } }),
+  );
+}
+
+function statusOf(log: MemoryLog, turnId: TurnId): Answer {
+  const turn = log.turns.get(turnId)?.turn;
+  if (turn !== undefined) {
+    const { outcome, revision, lastSeq, lastEvent } = turn;
+    const terminal = outcome !== null;
+    return json(200, {
+      turnId,
+      active: !terminal,
+      terminal,
+      state: terminal ? 'ended' : 'running',
+      outcome,
+      revision,
+      lastSeq,
+      lastEvent,
+    });
+  }
+  const waits = log.view.queue.some((item) => turnIdOf(item.messageId) === turnId);
+  if (!waits) return refuse(fault('turn-not-found', `There is no turn ${turnId}.`));
+  return json(200, { turnId, active: false, terminal: false, state: 'queued', outcome: null });
+}
+
+/** Along the parents, as the gateway does it. */
+function page(log: MemoryLog, query: URLSearchParams): Answer {
+  const limit = Number(query.get('limit') ?? 20);
+  const around = query.get('around');
+  const found =
+    around === null
+      ? undefined
+      : [...log.turns.values()].find(({ messages }) => messages.some(({ id }) => id === around));
+  if (around !== null && found === undefined)
+    return refuse(fault('message-not-found', `There is no message ${around}.`));
+  const before = query.get('before') ?? pathOf(log.view.turns, log.view.leaf)[0]?.turnId ?? '';
+  const turns = [];
+  for (
+    let id = found?.turn.turnId ?? log.turns.get(before)?.turn.parent ?? null;
+    id !== null && turns.length < limit;
+  ) {
+    const entry = log.turns.get(id);
+    if (entry === undefined) break;
+    turns.unshift(entry);
+    id = entry.turn.parent;
+  }
+  return json(200, { turns, before: turns[0]?.turn.parent == null ? null : turns[0].turn.turnId });
+}
+
+function summaryOf({ sessionId, view }: MemoryLog): SessionSummary {
+  const last = view.turns.findLast((turn) => turn.outcome !== null);
+  return {
+    sessionId,
+    owner: view.owner ?? SUBJECT,
+    title: view.title,
+    agent: view.agent,
+    model: view.model,
+    state:
+      view.prompts.length > 0 ? 'waiting' : view.turn !== null ? 'running' : view.queue.length > 0 ? 'queued' : 'idle',
+    prompts: view.prompts.length,
+    queued: view.queue.length,
+    pinned: view.pinned,
+    archived: view.archived,
+    seq: view.seq,
+    readSeq: view.readSeq,
+    unread: (last?.revision ?? 0) > view.readSeq,
+    lastOutcome: last?.outcome ?? null,
+    preview: (view.messages.at(-1)?.text ?? view.queue.at(-1)?.text ?? '').slice(0, 200),
+    createdAt: view.createdAt ?? '',
+    updatedAt: view.updatedAt ?? '',
+  };
+}
