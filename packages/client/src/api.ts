@@ -86,9 +86,11 @@ export interface HoldfastClient {
 
 /** What `useSyncExternalStore` wants. The snapshot is the same object until something changes. */
 export interface Readable<T> {
-  getSnapshot(): T;
+  readonly getSnapshot: () => T;
+  /** The very first one: what a server renders, and a page that takes over from it. */
+  readonly getServerSnapshot: () => T;
   /** @returns the end of the subscription. */
-  subscribe(listener: () => void): () => void;
+  readonly subscribe: (listener: () => void) => () => void;
 }
 
 export type ConnectionState =

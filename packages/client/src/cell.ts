@@ -22,12 +22,15 @@ export interface CellOptions<T> {
 export class Cell<T> implements Readable<T> {
   readonly #options: CellOptions<T>;
   readonly #listeners = new Set<() => void>();
-  #published: T | undefined;
-  #changed = true;
+  readonly #initial: T;
+  #published: T;
+  #changed = false;
   #frame: Timer | undefined;
 
   constructor(options: CellOptions<T>) {
     this.#options = options;
+    this.#initial = options.build(undefined);
+    this.#published = this.#initial;
   }
 
   get readers(): number {
@@ -36,9 +39,11 @@ export class Cell<T> implements Readable<T> {
 
   // Both are handed to `useSyncExternalStore` as they are.
   readonly getSnapshot = (): T => {
-    if (this.#published === undefined || this.#listeners.size === 0) this.#publish();
-    return this.#published as T;
+    if (this.#listeners.size === 0) this.#publish();
+    return this.#published;
   };
+
+  readonly getServerSnapshot = (): T => this.#initial;
 
   readonly subscribe = (listener: () => void): (() => void) => {
     // The same function may come twice: each subscription is its own.

@@ -58,6 +58,7 @@ export class LiveSessionList implements SessionList {
   }
 
   readonly getSnapshot = (): SessionListState => this.#cell.getSnapshot();
+  readonly getServerSnapshot = (): SessionListState => this.#cell.getServerSnapshot();
   readonly subscribe = (listener: () => void): (() => void) => this.#cell.subscribe(listener);
 
   more(): Promise<void> {

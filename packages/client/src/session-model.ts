@@ -46,6 +46,8 @@ export class SessionModel {
   #connection: ConnectionState = { kind: 'idle' };
   #announcedSeq = 0;
   #waiting: (() => void)[] = [];
+  /** The older pages in the last state. */
+  #builtFrom: History['turns'] | undefined;
   /** Entries after it are wanted. */
   place: Place = null;
 
@@ -197,9 +199,6 @@ export class SessionModel {
       connection: this.#connection,
     };
   }
-
-  /** The older pages in the last state. */
-  #builtFrom: History['turns'] | undefined;
 }
 
 const sameEarlier = (a: EarlierState, b: EarlierState): boolean =>
