@@ -20,7 +20,8 @@ export type ApprovalChoice = 'once' | 'session' | 'always' | 'deny';
 /** An approval is answered by an `ApprovalChoice`, a question by one of its choices or free text. */
 export type Answer = string;
 /** Whether an approval's answer allows; whatever is none of the choices refuses. */
-export const isGrant = (answer: Answer | undefined): boolean => answer === 'once' || answer === 'session' || answer === 'always';
+export const isGrant = (answer: Answer | undefined): boolean =>
+  answer === 'once' || answer === 'session' || answer === 'always';
 export type TitleStatus = 'pending' | 'done' | 'skipped';
 
 /** A piece of a message that a caller attaches. Bytes live in the blob store, never inside entries. */
@@ -169,8 +170,8 @@ export type RunEvent =
     })
   /** The oldest turns were left out of what the model was given; `turns` of them, in front of this one. */
   | (RunBase & { readonly type: 'context-trim'; readonly turns: number })
-  /** `usage`: what the turn has used so far. */
-  | (RunBase & { readonly type: 'turn-park'; readonly usage: Usage })
+  /** `usage`: what the turn has used so far. `awaits`: tools that the caller runs and has not answered yet. */
+  | (RunBase & { readonly type: 'turn-park'; readonly usage: Usage; readonly awaits?: readonly ToolId[] })
   /** `attempt` counts resumptions in a row that came to nothing (R35). */
   | (RunBase & { readonly type: 'turn-resume'; readonly attempt: number })
   | (RunBase & {

@@ -231,6 +231,7 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     stopping: null,
     steers: [],
     openTools: [],
+    awaits: [],
     answers: [],
     results: [],
     spent: null,

@@ -129,6 +129,8 @@ export interface RunningTurn {
   } | null;
   readonly steers: readonly QueuedMessage[];
   readonly openTools: readonly ToolId[];
+  /** Tools that the caller runs, whose results a parked turn waits for. */
+  readonly awaits: readonly ToolId[];
   readonly answers: readonly { readonly promptId: PromptId; readonly answer: Answer; readonly by: Subject }[];
   /** Results of tools that the caller ran, until the agent takes them. */
   readonly results: readonly { readonly toolId: ToolId; readonly ok: boolean; readonly output: string }[];

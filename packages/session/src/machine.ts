@@ -9,8 +9,8 @@
  *     and is never run again by itself (R34).
  *  4. Ending a turn is one append: prompts, steers, the end, usage, title and `stream-end` (R15, R29). Only a title that
  *     has to be asked for comes between, and then nothing waits for it but `stream-end` (E8).
- *  5. A turn that waits for a person alone is parked and holds nothing; its answers, its prompts' deadlines and a stop are
- *     the ways on.
+ *  5. A turn that waits for a person, or for a tool that the caller runs, is parked and holds nothing; answers, results, its
+ *     prompts' deadlines and a stop are the ways on.
  *  6. A stop frees the session within `STOP_BOUND_MS`, whether its run heeds it or not (R13).
  *  7. With nothing left to do the session is released at the head that was decided on (R18), never before.
  */
@@ -221,7 +221,8 @@ function decideParked({ view, drain }: Situation, turn: RunningTurn): Effect {
   const deadlines = view.prompts
     .filter((prompt) => prompt.deadlineAt !== null)
     .map((prompt) => Date.parse(prompt.deadlineAt ?? ''));
-  const waits = view.prompts.length > 0;
+  const owed = turn.awaits.some((toolId) => !turn.results.some((result) => result.toolId === toolId));
+  const waits = view.prompts.length > 0 || owed;
   if (!waits && drain === 'no')
     return { kind: 'run', turnId: turn.turnId, entries: [{ type: 'turn-resume', turnId: turn.turnId, attempt: 1 }] };
   if (!waits) return { kind: 'leave' };
@@ -263,14 +264,12 @@ function finish(now: Situation, turn: RunningTurn, hand: Extract<Hand, { kind: '
     );
   const { end } = hand;
   if (end.outcome !== 'parked') return ended(now, turn, end, hand.usage);
-  if (!hand.prompted)
-    return ended(
-      now,
-      turn,
-      { outcome: 'failed', fault: 'agent-crashed', reason: 'The agent waits for a person without having asked one.' },
-      hand.usage,
-    );
-  return { kind: 'append', entries: [{ type: 'turn-park', turnId: turn.turnId, usage: hand.usage }], clears: 'hand' };
+  const park = { type: 'turn-park', turnId: turn.turnId, usage: hand.usage } as const;
+  if (hand.prompted) return { kind: 'append', entries: [park], clears: 'hand' };
+  if (turn.openTools.length > 0)
+    return { kind: 'append', entries: [{ ...park, awaits: turn.openTools }], clears: 'hand' };
+  const reason = 'The agent waits, and has asked nobody for anything.';
+  return ended(now, turn, { outcome: 'failed', fault: 'agent-crashed', reason }, hand.usage);
 }
 
 const ended = (now: Situation, turn: RunningTurn, end: TurnEnd, usage: Usage): Effect => ({

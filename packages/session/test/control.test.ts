@@ -31,7 +31,7 @@ const asking: Script = async function* askingScript(input, context) {
   }
   return { outcome: 'completed' };
 };
-async function* use(toolId: never | string): AsyncGenerator<never, void> {
+async function* use(toolId: string): AsyncGenerator<never, void> {
   yield { type: 'tool-start', toolId } as never;
   yield { type: 'tool-end', toolId, ok: true, output: 'a.txt', durationMs: 1 } as never;
   yield { type: 'text', text: 'Done.' } as never;
@@ -164,5 +164,26 @@ test('regenerate and edit make branches that stay and can be switched', async ()
   const again = await world.until((view) => view.turns.length === 4 && view.turn === null && view.closing === null);
   expect(again.messages.map((message) => message.text.trim())).toEqual(['one', 'one', 'two', 'two']);
   expect(again.turns[3]).toMatchObject({ parent: turnOne, turnId: 't_regen' });
+  await world.close();
+});
+
+test('a tool that the caller runs parks its turn until the result is there', async () => {
+  const calling = scripted(async function* callingScript(input, context) {
+    const [result] = input.progress.results;
+    if (result === undefined) {
+      yield { type: 'tool-request', toolId: context.toolId(), name: 'lookup', input: { key: 'k' } };
+      return { outcome: 'parked' };
+    }
+    yield { type: 'tool-end', toolId: result.toolId, ok: result.ok, output: result.output, durationMs: 0 };
+    yield { type: 'text', text: `It says ${result.output}.` };
+    return { outcome: 'completed' };
+  });
+  const world = await World.open([calling]);
+  await world.say('look');
+  const parked = await world.until((view) => view.turn?.state === 'parked');
+  expect(parked.turn?.awaits).toHaveLength(1);
+  await world.submit({ type: 'tool-result', toolId: parked.turn?.awaits[0], ok: true, output: '42' } as never);
+  const view = await world.idle();
+  expect(view.messages.at(-1)).toMatchObject({ text: 'It says 42.', state: 'completed' });
   await world.close();
 });

@@ -12,4 +12,5 @@ const db = openReaderDatabase(path.join(dir, DATABASE_FILE));
 db.pragma('query_only = OFF');
 db.prepare('VACUUM INTO ?').run(target);
 db.close();
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port has no origin
 parentPort?.postMessage('done');

@@ -210,7 +210,7 @@ function prepare(
 ): Readonly<
   Record<
     'findStream' | 'findKey' | 'recordsAfter' | 'pageAfter' | 'pending' | 'nextWake' | 'holes' | 'count',
-    Statement<unknown[]>
+    Statement
   >
 > {
   return {

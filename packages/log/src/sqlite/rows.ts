@@ -132,7 +132,7 @@ const FROM = 'FROM rows r JOIN streams s ON s.id = r.stream_id';
 
 export class RowReader {
   readonly #db: Database;
-  readonly #statements = new Map<string, Statement<unknown[]>>();
+  readonly #statements = new Map<string, Statement>();
 
   constructor(db: Database) {
     this.#db = db;

@@ -141,6 +141,8 @@ function diskFault(error: unknown): Fault | undefined {
 serve<WriterCall>(() => {
   const lock = holdLock(dir);
   const db = openWriterDatabase(path.join(dir, DATABASE_FILE));
+  // The lock says that no other process has this directory: whoever held something here is gone.
+  db.exec('UPDATE holders SET lease_until = 0');
   const writer = new Writer(db, () => {
     db.close();
     lock.release();
