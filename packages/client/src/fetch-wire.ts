@@ -4,6 +4,8 @@
  *
  * F1. One loop reads the body. Not reading is the pause: the platform's own buffer fills (a few MiB) and TCP slows the peer.
  * F2. After `cancel` every rejection that the platform still makes is taken here and told nobody.
+ * F3. An abort closes the socket at once. (Measured, Chromium 153: one that meets its response in the very millisecond of its
+ *     arrival, about 1 in 100 of those, leaves the socket to the next collection, some 5 s. A bare `fetch` does the same.)
  */
 import { fault, type Fault } from '@holdfast/protocol/fault';
 

@@ -24,6 +24,9 @@ afterAll(async () => {
   await server.close();
 });
 
+/** TCP's own buffers, on loopback. */
+const platformBytesMax = 12 * 1024 * 1024;
+
 const transports: readonly [string, () => Transport][] = [
   ['node:http', nodeTransport],
   ['fetch', fetchTransport],
@@ -34,7 +37,14 @@ describe.each(transports)('a byte stream over %s', (name, makeTransport) => {
     const transport = makeTransport();
     const key = encodeURIComponent(`${name} ${caseName}`);
     // Discard: nobody listens on port 9 of the loopback.
-    await it.run({ transport, origin: server.origin, deadUrl: 'http://127.0.0.1:9/', clock: systemClock, key });
+    await it.run({
+      transport,
+      origin: server.origin,
+      deadUrl: 'http://127.0.0.1:9/',
+      clock: systemClock,
+      platformBytesMax,
+      key,
+    });
     transport.close();
     expect(unhandled).toBe(0);
   });
@@ -43,7 +53,13 @@ describe.each(transports)('a byte stream over %s', (name, makeTransport) => {
 test('A9, A2: over node:http nothing is left: the server has no socket', async () => {
   const transport = nodeTransport();
   const before = server.sockets();
-  const setting = { transport, origin: server.origin, deadUrl: 'http://127.0.0.1:9/', clock: systemClock };
+  const setting = {
+    transport,
+    origin: server.origin,
+    deadUrl: 'http://127.0.0.1:9/',
+    clock: systemClock,
+    platformBytesMax,
+  };
   for (const it of byteStreamCases.filter(({ name }) => /A[1245]/.test(name))) {
     await it.run({ ...setting, key: encodeURIComponent(`again ${it.name}`) });
   }

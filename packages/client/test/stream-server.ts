@@ -13,6 +13,7 @@ interface Facts {
   ended: number;
   sentBytes: number;
   ports: number[];
+  sockets: Set<Socket>;
   authorizations: string[];
   waiters: Set<() => void>;
 }
@@ -39,6 +40,7 @@ export async function startStreamServer(pages: Readonly<Record<string, string>> 
     if (url.pathname === '/facts') return answerFacts(seen, url, request, response);
     note(seen, (it) => {
       it.requests++;
+      if (url.pathname !== '/cut') it.sockets.add(request.socket);
       it.ports.push(request.socket.remotePort ?? 0);
       it.authorizations.push(request.headers.authorization ?? '');
     });
@@ -62,7 +64,16 @@ function closeServer(server: Server): Promise<void> {
 function factsOf(all: Map<string, Facts>, key: string): Facts {
   let facts = all.get(key);
   if (facts === undefined) {
-    facts = { requests: 0, closed: 0, ended: 0, sentBytes: 0, ports: [], authorizations: [], waiters: new Set() };
+    facts = {
+      requests: 0,
+      closed: 0,
+      ended: 0,
+      sentBytes: 0,
+      ports: [],
+      authorizations: [],
+      sockets: new Set(),
+      waiters: new Set(),
+    };
     all.set(key, facts);
   }
   return facts;
@@ -79,7 +90,7 @@ function answerFacts(facts: Facts, url: URL, request: IncomingMessage, response:
   const check = (): void => {
     if (until !== null && facts[until] < count) return;
     facts.waiters.delete(check);
-    const { waiters: _, ...told } = facts;
+    const { waiters: _, sockets: __, ...told } = facts;
     response.setHeader('content-type', 'application/json').end(JSON.stringify(told));
   };
   facts.waiters.add(check);
@@ -107,18 +118,22 @@ const routes: Readonly<Record<string, Route>> = {
         if (!response.write(bytes)) return void response.once('drain', pump);
       }
       if (end === 'clean') response.end();
-      if (end === 'cut') response.socket?.end();
     };
     pump();
   },
+  /** Closes the sockets of the other requests with this key, in mid-response. */
+  '/cut': (_url, _request, response, facts) => {
+    for (const socket of facts.sockets) socket.end();
+    response.end();
+  },
   /** The chunks of the request's body (JSON, base64 each), one write at a time. */
-  '/script': (_url, request, response) => {
+  '/script': (url, request, response) => {
     void readBody(request).then(async (body) => {
       response.writeHead(200).flushHeaders();
       for (const chunk of JSON.parse(body) as string[]) {
         await new Promise<void>((resolve) => response.write(Buffer.from(chunk, 'base64'), () => resolve()));
       }
-      response.end();
+      if (url.searchParams.get('end') !== 'hang') response.end();
     });
   },
   /** 200 with the body back for the bearer `good`, otherwise 401 with a body of `bytes`. */

@@ -1,0 +1,92 @@
+/** What the browser tests run inside of a page. Bundled by them; nothing else imports it. */
+import type { SessionId } from '@holdfast/protocol/ids';
+
+import { systemClock } from '../src/clock.ts';
+import { createCredentials } from '../src/credentials.ts';
+import { EventStreamClient } from '../src/event-stream.ts';
+import { fetchTransport } from '../src/fetch-wire.ts';
+import { openByteStream } from '../src/byte-stream.ts';
+import { byteStreamCases } from '../src/testing.ts';
+
+const unhandled: string[] = [];
+addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
+
+const page = {
+  caseNames: byteStreamCases.map(({ name }) => name),
+
+  async runCase(name: string, key: string): Promise<void> {
+    const transport = fetchTransport();
+    const deadUrl = 'http://127.0.0.1:9/';
+    const found = byteStreamCases.find((it) => it.name === name);
+    // Measured: Chromium 153 takes some 60 to 85 MiB of a body that nobody reads, whatever the reader, and then TCP stops.
+    const platformBytesMax = 128 * 1024 * 1024;
+    await found?.run({ transport, origin: location.origin, deadUrl, clock: systemClock, platformBytesMax, key });
+    if (unhandled.length > 0) throw new Error(`unhandled: ${unhandled.join()}`);
+  },
+
+  /** Reads a session from its first entry up to `last`, whatever breaks. @returns its text. */
+  async readSession(sessionId: string, last: number): Promise<string> {
+    let text = '';
+    let seq = 0;
+    let done = (): void => {};
+    const complete = new Promise<void>((resolve) => (done = resolve));
+    const stream = new EventStreamClient({
+      transport: fetchTransport(),
+      baseUrl: location.origin,
+      target: { kind: 'session', sessionId: sessionId as SessionId, place: '0' },
+      handlers: {
+        snapshot() {},
+        entry(_session, entry) {
+          if (entry.seq !== seq + 1) throw new Error(`entry ${entry.seq} after ${seq}`);
+          ({ seq } = entry);
+          text += (entry as unknown as { text: string }).text;
+          if (seq === last) done();
+        },
+      },
+      // The pauses are what is waited for otherwise.
+      ports: { random: () => 0 },
+    });
+    stream.start();
+    await complete;
+    await stream.close();
+    if (unhandled.length > 0) throw new Error(`unhandled: ${unhandled.join()}`);
+    return text;
+  },
+
+  async startAndStop(sessionId: string, times: number): Promise<string> {
+    const stream = new EventStreamClient({
+      transport: fetchTransport(),
+      baseUrl: location.origin,
+      target: { kind: 'session', sessionId: sessionId as SessionId, place: '0' },
+      handlers: { snapshot() {}, entry() {} },
+    });
+    for (let i = 0; i < times; i++) {
+      stream.start();
+      if (i % 50 === 0) await new Promise((resolve) => systemClock.after(1, () => resolve(undefined)));
+      stream.stop();
+    }
+    await stream.close();
+    return [stream.state.kind, ...unhandled].join();
+  },
+
+  /** A token that all tabs share; the refresh is the server's to count. @returns the token afterwards. */
+  async refresh(stale: string): Promise<string | undefined> {
+    const transport = fetchTransport();
+    const credentials = createCredentials({
+      store: {
+        get: () => localStorage.getItem('token') ?? stale,
+        set: (token) => localStorage.setItem('token', token ?? ''),
+      },
+      refresh: async () => {
+        const { body } = await openByteStream(transport.short, { url: `${location.origin}/guarded?key=refresh` });
+        await body.text();
+        return { kind: 'renewed', token: 'fresh' };
+      },
+    });
+    const outcome = await credentials.refresh(stale);
+    return outcome.kind === 'renewed' ? outcome.token : outcome.kind;
+  },
+};
+
+export type BrowserPage = typeof page;
+Object.assign(globalThis, { page });
