@@ -47,6 +47,7 @@ const floors: Readonly<Record<string, Floor>> = {
   'packages/gateway': { may: ['@holdfast/protocol', '@holdfast/log', '@holdfast/session', '@holdfast/agents'] },
   'packages/client': { may: [], only: light, anywhere: true, never: ['zod'] },
   'packages/react': { may: ['@holdfast/client'], anywhere: true, never: ['zod'] },
+  'packages/react/example': { may: ['@holdfast/client', '@holdfast/react'], anywhere: true, never: ['zod'] },
   'apps/web': { may: ['@holdfast/client', '@holdfast/react'], only: light, anywhere: true, never: ['zod'] },
   'apps/cli': { may: packages.filter((name) => !/react|testing|web|bench/.test(name)) },
 };

@@ -48,6 +48,8 @@ export class Cell<T> implements Readable<T> {
   readonly subscribe = (listener: () => void): (() => void) => {
     // The same function may come twice: each subscription is its own.
     const own = (): void => listener();
+    // What changed while nobody listened will not be told any more.
+    if (this.#listeners.size === 0) this.#publish();
     this.#listeners.add(own);
     this.#options.watched?.(this.#listeners.size);
     return () => {

@@ -37,11 +37,12 @@ export class Commands {
   readonly #command: Command;
 
   constructor(requests: Requests, sessionId: SessionId) {
-    this.#command = (method, path, json = {}) =>
-      requests.call(method, `/v1/sessions/${sessionId}${path}`, {
-        json: { clientId: newId('c'), ...json },
-        repeatable: true,
-      });
+    this.#command = (method, path, json) => {
+      const clientId = newId('c');
+      // A DELETE goes without a body: proxies drop one.
+      const name = method === 'DELETE' ? { headers: { 'idempotency-key': clientId } } : { json: { clientId, ...json } };
+      return requests.call(method, `/v1/sessions/${sessionId}${path}`, { ...name, repeatable: true });
+    };
   }
 
   async stop(turnId: TurnId, { queue, partial }: StopOptions): Promise<StopResult> {

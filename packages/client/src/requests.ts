@@ -33,6 +33,7 @@ export interface Call {
   readonly json?: unknown;
   readonly bytes?: Uint8Array;
   readonly mediaType?: string;
+  readonly headers?: Readonly<Record<string, string>>;
   /** The answer to a second one is the answer to the first (rule 1). */
   readonly repeatable?: boolean;
 }
@@ -66,7 +67,7 @@ export class Requests {
   }
 
   /** Without trying again. Never rejects. */
-  async once(method: string, path: string, { json, bytes, mediaType }: Call = {}): Promise<Answer> {
+  async once(method: string, path: string, { json, bytes, mediaType, headers: more = {} }: Call = {}): Promise<Answer> {
     const { transport, baseUrl, credentials, ports } = this.#options;
     const abort = new AbortController();
     const timeout = ports.clock.after(TIMEOUT_MS, () => abort.abort());
@@ -76,8 +77,8 @@ export class Requests {
     if (closed.aborted) end();
     try {
       const body = json === undefined ? bytes : JSON.stringify(json);
-      const headers: Record<string, string> =
-        body === undefined ? {} : { 'content-type': mediaType ?? 'application/json' };
+      const headers: Readonly<Record<string, string>> =
+        body === undefined ? more : { ...more, 'content-type': mediaType ?? 'application/json' };
       const request = { url: baseUrl + path, method, headers, signal: abort.signal };
       const response = await openWithCredentials(
         transport.short,
