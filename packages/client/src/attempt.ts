@@ -5,7 +5,7 @@
  * A2. Its watchdog lives as long as it does, from before the request on: a server that never answers is silent too.
  * A3. Every way out is an `Outcome`; a task never rejects for what the network does.
  */
-import { fault, FaultError, faultInfo, type Fault } from '@holdfast/protocol/fault';
+import { fault, FaultError, retryOf, type Fault } from '@holdfast/protocol/fault';
 import { HEARTBEAT_MS } from '@holdfast/protocol/sse';
 import { createSseDecoder, type SseEvent } from '@holdfast/protocol/sse-decode';
 
@@ -126,6 +126,6 @@ const NOT_A_STREAM: Outcome = {
 };
 
 export function outcomeOf(reason: Fault): Outcome {
-  const { retry } = faultInfo(reason.kind);
+  const retry = retryOf(reason.kind);
   return { kind: retry === 'later' || retry === 'resync' ? 'retryable' : 'fatal', fault: reason };
 }

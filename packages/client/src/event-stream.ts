@@ -14,7 +14,7 @@
  *     then the stream is closed (B7). Handlers that hold the handle keep it alive.
  */
 import type { Entry } from '@holdfast/protocol/entry';
-import { fault, faultInfo, type Fault } from '@holdfast/protocol/fault';
+import { fault, retryOf, type Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
 import type { Goodbye, Hello, SnapshotFrame } from '@holdfast/protocol/sse';
 
@@ -258,7 +258,7 @@ class Controller {
     if (outcome.kind === 'drained') return this.post({ kind: 'ended', attempt });
     const { fault } = outcome;
     if (outcome.kind === 'fatal') return this.post({ kind: 'ended', attempt, fault });
-    if (fault.kind !== 'protocol-error' && faultInfo(fault.kind).retry === 'resync') this.#places.forget();
+    if (fault.kind !== 'protocol-error' && retryOf(fault.kind) === 'resync') this.#places.forget();
     this.post({ kind: 'lost', attempt, fault, roll: this.#ports.random() });
   }
 
