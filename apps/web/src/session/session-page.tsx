@@ -1,0 +1,193 @@
+/**
+ * One session, or the place where one begins: the transcript, what waits, and where one writes. The bridge between the SDK and
+ * the components, which know only what they are given.
+ *
+ * 1. What is shown is the store's snapshot and nothing beside it: busy, stopping and open are read off it (R74).
+ * 2. What is done belongs to the session that it was done in, though another is shown when it ends (R67, R72).
+ * 3. The composer stays the same element when a new session gets its id: the focus stays where it was.
+ */
+import { useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react';
+import type { AgentInfo, HoldfastClient, Session, SessionState } from '@holdfast/client';
+import { useClient, useConnection } from '@holdfast/react';
+import type { Subject } from '@holdfast/protocol/entry';
+import { FaultError } from '@holdfast/protocol/fault';
+import type { MessageId, SessionId } from '@holdfast/protocol/ids';
+import { isBusy } from '@holdfast/protocol/view';
+import { Composer } from '../composer/composer.tsx';
+import type { Draft, Drafts } from '../composer/drafts.ts';
+import { Queue } from '../composer/queue.tsx';
+import { ConnectionBanner } from '../shell/connection.tsx';
+import { ErrorBoundary } from '../shell/error-boundary.tsx';
+import { go } from '../shell/route.ts';
+import { rowsOf } from '../transcript/rows.ts';
+import { Transcript } from '../transcript/transcript.tsx';
+import { useNotify, type Notify } from '../ui/notices.tsx';
+import { useAnnouncement } from './announcement.ts';
+import { faultText } from './explain.ts';
+import { intentsOf, type Intents } from './intents.ts';
+import { newSessionStore } from './new-state.ts';
+import { SessionHead } from './session-head.tsx';
+import { useReadable } from './use-readable.ts';
+import { useReadMark } from './use-read-mark.ts';
+import { Welcome } from './welcome.tsx';
+
+export interface SessionPageProps {
+  /** null: a new one. */
+  readonly sessionId: SessionId | null;
+  readonly me: Subject | null;
+  readonly drafts: Drafts;
+  readonly onDrawer: () => void;
+}
+
+export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProps): ReactNode {
+  const client = useClient();
+  const session = useMemo(() => (sessionId === null ? null : client.session(sessionId)), [client, sessionId]);
+  const state = useReadable(session?.store ?? newSessionStore);
+  const connection = useConnection();
+  const notify = useNotify();
+  const intents = useMemo(() => (session === null ? null : intentsOf(session, notify)), [session, notify]);
+  const [agent, setAgent] = useState<string | null>(null);
+  const [editing, setEditing] = useState<MessageId | null>(null);
+  const text = useRef<HTMLTextAreaElement>(null);
+  const { view } = state;
+  const { rows, waiting } = useMemo(() => rowsOf(state), [state]);
+  const said = useAnnouncement(state);
+
+  useReadMark(session, state);
+  useStopKey(intents, view.turn !== null && view.turn.stopping === null);
+
+  const send = (draft: Draft): Promise<boolean> =>
+    intents === null
+      ? begin(client, draft, agent, notify)
+      : intents.send(draft.text, { parts: draft.parts, whenBusy: draft.whenBusy });
+  const editLast = (): boolean => {
+    const last = waiting.findLast((row) => row.kind === 'queued' && row.item.again === undefined);
+    if (last?.kind === 'queued') setEditing(last.item.messageId);
+    return last !== undefined;
+  };
+
+  return (
+    <main className="page" id="main">
+      <FocusAtOpen key={sessionId} target={text} />
+      <SessionHead key={`head-${sessionId}`} session={session} state={state} onDrawer={onDrawer} />
+      <ConnectionBanner state={connection} onNow={() => client.nudge()} />
+      <ErrorBoundary what="The conversation" resetKey={sessionId}>
+        {intents === null ? (
+          <NewSession
+            client={client}
+            agent={agent}
+            onAgent={setAgent}
+            onTry={(text) => void send({ ...TRIED, text })}
+          />
+        ) : state.status === 'ready' ? (
+          <Transcript key={sessionId} state={state} rows={rows} me={me} intents={intents} />
+        ) : (
+          <NotReady status={state.status} />
+        )}
+      </ErrorBoundary>
+      <div className="dock">
+        {intents === null ? null : <Queue waiting={waiting} editing={editing} onEdit={setEditing} intents={intents} />}
+        <Composer
+          drafts={drafts}
+          draftKey={sessionId ?? 'new'}
+          isBusy={isBusy(view)}
+          canStop={view.turn !== null}
+          isStopping={view.turn !== null && view.turn.stopping !== null}
+          upload={(bytes, file) => client.upload(bytes, file)}
+          onSend={send}
+          onStop={() => void intents?.stop()}
+          onEditLast={editLast}
+          textRef={text}
+          placeholder={sessionId === null ? 'Ask something, or try /scene markdown' : 'Write a message'}
+        />
+      </div>
+      <output className="visually-hidden" aria-live="polite">
+        {said}
+      </output>
+    </main>
+  );
+}
+
+/** Drawn anew for each session: whoever opens one can write at once. */
+function FocusAtOpen({ target }: { readonly target: RefObject<HTMLElement | null> }): ReactNode {
+  useEffect(() => {
+    // A keyboard that slides in unasked hides half of what one came to read.
+    if (matchMedia('(hover: hover)').matches) target.current?.focus();
+  }, [target]);
+  return null;
+}
+
+const TRIED: Draft = { text: '', parts: [], whenBusy: 'queue' };
+
+/** A new session and its first message. The draft is kept until both are safe. */
+async function begin(client: HoldfastClient, draft: Draft, agent: string | null, notify: Notify): Promise<boolean> {
+  let session: Session;
+  try {
+    session = await client.createSession(agent === null ? {} : { agent });
+  } catch (error) {
+    notify({ kind: 'error', text: error instanceof FaultError ? faultText(error.fault) : String(error) });
+    return false;
+  }
+  go(session.id);
+  return intentsOf(session, notify).send(draft.text, { parts: draft.parts });
+}
+
+interface NewSessionProps {
+  readonly client: HoldfastClient;
+  readonly agent: string | null;
+  readonly onAgent: (name: string) => void;
+  readonly onTry: (text: string) => void;
+}
+
+function NewSession({ client, ...props }: NewSessionProps): ReactNode {
+  const [agents, setAgents] = useState<readonly AgentInfo[]>([]);
+  useEffect(() => {
+    let isOver = false;
+    client.agents().then(
+      (found) => !isOver && setAgents(found),
+      // Without the list the default agent answers, and the connection says what is wrong.
+      () => undefined,
+    );
+    return () => {
+      isOver = true;
+    };
+  }, [client]);
+  return (
+    <div className="transcript">
+      <Welcome agents={agents} {...props} />
+    </div>
+  );
+}
+
+function NotReady({ status }: { readonly status: Exclude<SessionState['status'], 'ready'> }): ReactNode {
+  if (status === 'loading') return <output className="transcript is-loading" aria-label="Reading the session" />;
+  return (
+    <div className="transcript">
+      <div className="welcome">
+        <h1>{status === 'deleted' ? 'This session was deleted' : 'There is no such session'}</h1>
+        <p className="welcome-lead">
+          {status === 'deleted'
+            ? 'Its text was erased on every device.'
+            : 'Its address may be mistyped, or it belongs to somebody else.'}
+        </p>
+        <button type="button" className="button is-primary" onClick={() => go(null)}>
+          New session
+        </button>
+      </div>
+    </div>
+  );
+}
+
+/** Escape stops what runs, wherever the focus is, unless it closes something first. */
+function useStopKey(intents: Intents | null, canStop: boolean): void {
+  useEffect(() => {
+    if (intents === null || !canStop) return undefined;
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return;
+      if (document.querySelector('dialog[open], :popover-open, .app[data-drawer="open"]') !== null) return;
+      void intents.stop();
+    };
+    addEventListener('keydown', onKeyDown);
+    return () => removeEventListener('keydown', onKeyDown);
+  }, [intents, canStop]);
+}

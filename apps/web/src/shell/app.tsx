@@ -1,0 +1,146 @@
+/**
+ * The whole page: the list beside the session, or over it where there is little room.
+ */
+import { useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react';
+import type { DoneResult, HoldfastClient } from '@holdfast/client';
+import { useClient, useConnection, useSessions } from '@holdfast/react';
+import type { Subject } from '@holdfast/protocol/entry';
+import type { Drafts } from '../composer/drafts.ts';
+import { faultText } from '../session/explain.ts';
+import { SessionPage } from '../session/session-page.tsx';
+import type { RowIntents } from '../sidebar/session-row.tsx';
+import { Sidebar } from '../sidebar/sidebar.tsx';
+import { useNotify, type Notify } from '../ui/notices.tsx';
+import { useDelay } from '../ui/use-timer.ts';
+import { Connection } from './connection.tsx';
+import { ErrorBoundary } from './error-boundary.tsx';
+import { Preferences } from './preferences.tsx';
+import { go, useSessionIdHere } from './route.ts';
+import { useNewerVersion } from './version.ts';
+
+export interface AppProps {
+  readonly drafts: Drafts;
+  readonly me: Subject | null;
+}
+
+const SEARCH_DELAY_MS = 120;
+
+export function App({ drafts, me }: AppProps): ReactNode {
+  const client = useClient();
+  const sessionId = useSessionIdHere();
+  const sessions = useSessions();
+  const connection = useConnection();
+  const [isDrawerOpen, setDrawerOpen] = useState(false);
+  const search = useRef<HTMLInputElement>(null);
+  const notify = useNotify();
+  const later = useDelay();
+  const intents = useMemo(() => rowIntentsOf(client, notify, () => setDrawerOpen(false)), [client, notify]);
+  useKeys(search, isDrawerOpen, setDrawerOpen);
+
+  return (
+    <div className="app" data-drawer={isDrawerOpen ? 'open' : 'closed'}>
+      <a className="skip" href="#main" onClick={skipToMain}>
+        To the conversation
+      </a>
+      <aside className="sidebar" aria-label="Sessions">
+        <ErrorBoundary what="The list">
+          <Sidebar
+            list={sessions.state}
+            openId={sessionId}
+            intents={intents}
+            searchRef={search}
+            onNew={() => {
+              go(null);
+              setDrawerOpen(false);
+            }}
+            onSearch={(query) => later(query === '' ? 0 : SEARCH_DELAY_MS, () => void sessions.search(query))}
+            onMore={() => void sessions.more()}
+            onClose={() => setDrawerOpen(false)}
+            foot={
+              <>
+                <Connection state={connection} onNow={() => client.nudge()} />
+                <Preferences />
+              </>
+            }
+          />
+        </ErrorBoundary>
+      </aside>
+      <button
+        type="button"
+        className="drawer-shade"
+        aria-label="Close the list"
+        tabIndex={-1}
+        onClick={() => setDrawerOpen(false)}
+      />
+      <div className="content" inert={isDrawerOpen}>
+        <NewerVersion drafts={drafts} />
+        <ErrorBoundary what="The page" resetKey={sessionId}>
+          <SessionPage sessionId={sessionId} me={me} drafts={drafts} onDrawer={() => setDrawerOpen(true)} />
+        </ErrorBoundary>
+      </div>
+    </div>
+  );
+}
+
+function NewerVersion({ drafts }: { readonly drafts: Drafts }): ReactNode {
+  if (!useNewerVersion()) return null;
+  const reload = (): void => {
+    drafts.save();
+    location.reload();
+  };
+  return (
+    <output className="banner is-news">
+      <span>A new version of this page is there. Nothing is lost by reloading, and what you write is kept.</span>
+      <button type="button" className="button" onClick={reload}>
+        Reload
+      </button>
+    </output>
+  );
+}
+
+function rowIntentsOf(client: HoldfastClient, notify: Notify, afterOpen: () => void): RowIntents {
+  const tell = async (doing: Promise<DoneResult>, done?: string): Promise<void> => {
+    const result = await doing;
+    if (result.kind === 'fault') notify({ kind: 'error', text: faultText(result.fault) });
+    else if (done !== undefined) notify({ kind: 'done', text: done });
+  };
+  return {
+    open: (sessionId) => {
+      go(sessionId);
+      afterOpen();
+    },
+    rename: (sessionId, title) => void tell(client.session(sessionId).rename(title)),
+    set: (sessionId, changes) => void tell(client.session(sessionId).set(changes)),
+    remove: (sessionId) => void tell(client.session(sessionId).delete(), 'The session was deleted.'),
+  };
+}
+
+/** Ctrl+K or ⌘K searches; Escape closes the drawer. */
+function useKeys(
+  search: RefObject<HTMLInputElement | null>,
+  isDrawerOpen: boolean,
+  setDrawerOpen: (isOpen: boolean) => void,
+): void {
+  useEffect(() => {
+    const onKeyDown = (event: KeyboardEvent): void => {
+      if (event.key.toLowerCase() === 'k' && (event.ctrlKey || event.metaKey) && !event.altKey) {
+        event.preventDefault();
+        setDrawerOpen(true);
+        search.current?.focus();
+        search.current?.select();
+      } else if (event.key === 'Escape' && isDrawerOpen && !event.defaultPrevented) {
+        event.preventDefault();
+        setDrawerOpen(false);
+      }
+    };
+    // Before the page's own Escape, which stops a turn.
+    addEventListener('keydown', onKeyDown, { capture: true });
+    return () => removeEventListener('keydown', onKeyDown, { capture: true });
+  }, [search, isDrawerOpen, setDrawerOpen]);
+}
+
+/** `<base>` makes of `#main` another address. */
+function skipToMain(event: { preventDefault: () => void }): void {
+  event.preventDefault();
+  document.querySelector<HTMLElement>('.composer-text')?.focus();
+}

@@ -1,0 +1,51 @@
+/**
+ * What the transcript shows, row by row, and what the queue above the composer shows: a pure reading of a session's state.
+ *
+ * R1. A message keeps its key from the outbox through the queue to the transcript (its client id), an answer from its first
+ *     token to the settled message (its id): the same row, the same DOM node (E7).
+ * R2. What will start by itself at once is a row of the transcript already; what waits for a running turn is in the queue.
+ *     So nothing flashes up in the queue on its way.
+ */
+import type { OutboxItem, SessionState } from '@holdfast/client';
+import type { QueuedMessage, Message, View } from '@holdfast/protocol/view';
+import { isBusy } from '@holdfast/protocol/view';
+
+export type Row =
+  | { readonly kind: 'message'; readonly key: string; readonly message: Message }
+  /** Sent, and not yet in a turn. */
+  | { readonly kind: 'starting'; readonly key: string; readonly item: QueuedMessage }
+  | { readonly kind: 'sending'; readonly key: string; readonly item: OutboxItem };
+
+export type Waiting =
+  | { readonly kind: 'queued'; readonly key: string; readonly item: QueuedMessage }
+  | { readonly kind: 'steer'; readonly key: string; readonly item: QueuedMessage }
+  | { readonly kind: 'sending'; readonly key: string; readonly item: OutboxItem };
+
+export interface Rows {
+  readonly rows: readonly Row[];
+  readonly waiting: readonly Waiting[];
+}
+
+export function rowsOf({ view, messages, outbox }: Pick<SessionState, 'view' | 'messages' | 'outbox'>): Rows {
+  const head = startingOf(view);
+  const waitsForTurn = isBusy(view);
+  const shown = messages.map((message): Row => ({ kind: 'message', key: keyOf(message), message }));
+  const starting = head.map((item): Row => ({ kind: 'starting', key: item.clientId, item }));
+  const sending = outbox.map((item) => ({ kind: 'sending', key: item.clientId, item }) as const);
+  const steers = (view.turn?.steers ?? []).map((item): Waiting => ({ kind: 'steer', key: item.clientId, item }));
+  const queued = view.queue
+    .filter((item) => !head.includes(item))
+    .map((item): Waiting => ({ kind: 'queued', key: item.clientId, item }));
+  return waitsForTurn
+    ? { rows: [...shown, ...starting], waiting: [...steers, ...queued, ...sending] }
+    : { rows: [...shown, ...sending], waiting: [] };
+}
+
+/** R2: the queue's head, when no turn runs. A regenerated answer brings no message of its own. */
+function startingOf({ turn, queue }: View): readonly QueuedMessage[] {
+  const [first] = queue;
+  return turn !== null || first === undefined || first.again !== undefined ? [] : [first];
+}
+
+const keyOf = (message: Message): string =>
+  message.role === 'user' && message.clientId !== undefined ? message.clientId : message.id;
