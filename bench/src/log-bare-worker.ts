@@ -48,6 +48,5 @@ port?.on('message', (first: Batch) => {
   }
   for (const lane of touched) setHead.run(lane, heads[lane]);
   db.exec('COMMIT');
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker's port has no origin
   port.postMessage(answered);
 });

@@ -53,7 +53,11 @@ async function load(seconds: number, events: number, append: AppendTo): Promise<
 
 async function inDir<T>(run: (dir: string) => Promise<T>): Promise<T> {
   const dir = await mkdtemp(path.join(os.tmpdir(), 'holdfast-bench-'));
-  return run(dir).finally(() => rm(dir, { recursive: true }));
+  try {
+    return await run(dir);
+  } finally {
+    await rm(dir, { recursive: true });
+  }
 }
 
 function measureLog(seconds: number, events: number): Promise<Measured> {
@@ -128,7 +132,7 @@ export async function run({ seconds }: BenchOptions): Promise<BenchResult> {
   const goals: Goal[] = [];
   for (const [name, events] of Object.entries({ single: 1, batched: BATCH })) {
     // Each twice, in turn, the better one counts: the first run of either warms the disk.
-    const pairs = [];
+    const pairs: { readonly ours: Measured; readonly bare: Measured }[] = [];
     for (let round = 0; round < 2; round += 1)
       pairs.push({ ours: await measureLog(seconds, events), bare: await measureBare(seconds, events) });
     const best = (of: 'ours' | 'bare'): Measured =>

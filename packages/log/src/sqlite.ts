@@ -8,9 +8,8 @@
  *  2. Readers are told once per stream for all that a batch has committed, before any of its callers hears (L7).
  *  3. Packing takes pages one at a time, each a short call of the writer's: nobody waits for more than one.
  */
-import { stat as statFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Worker } from 'node:worker_threads';
 import { FaultError } from '@holdfast/protocol';
 import { systemClock, type Clock } from './clock.ts';
 import { checkStreamName } from './limits.ts';
@@ -18,11 +17,13 @@ import type { Append, AppendVerdict, Log, LogRecord, ReadVerdict, Refused, Rows,
 import { logRecord, logRecords } from './record.ts';
 import { WorkerClient, type Noted } from './sqlite/client.ts';
 import { OWNER_FILE } from './sqlite/files.ts';
+import { backUpDirectory, type BackupProgress } from './sqlite/offline.ts';
 import type { FlatAppend, ReaderCall, WriterCall } from './sqlite/messages.ts';
 import type { LogUsage } from './sqlite/reader-store.ts';
 import type { FlatPage } from './sqlite/reader-worker.ts';
 import { Hub } from './subscription.ts';
 
+export { backUpDirectory, checkDirectory } from './sqlite/offline.ts';
 export { readOwner, type Owner } from './sqlite/lock.ts';
 export type { LogUsage } from './sqlite/reader-store.ts';
 
@@ -39,10 +40,7 @@ export interface SqliteLog extends Log {
   check(): Promise<readonly string[]>;
   usage(): Promise<LogUsage>;
   /** Writes the database of one moment to a new file, while work goes on. */
-  backup(
-    file: string,
-    onProgress?: (done: { readonly bytes: number; readonly ofBytes: number }) => void,
-  ): Promise<void>;
+  backup(file: string, onProgress?: (done: BackupProgress) => void): Promise<void>;
   /** For tests: what the next writes meet. */
   breakDisk(how: 'full' | 'read-only' | 'whole'): Promise<void>;
 }
@@ -168,7 +166,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     announce: (url) => writeOwner(dir, { url }),
     check: () => reader.call({ op: 'check' }),
     usage: () => reader.call({ op: 'usage' }),
-    backup: (file, onProgress) => backUp(dir, file, reader, onProgress),
+    backup: (file, onProgress) => backUpDirectory(dir, file, onProgress),
     breakDisk: (how) => writer.call({ op: 'break-disk', how }),
     close: async () => {
       hub.close();
@@ -218,35 +216,4 @@ function refuse(error: unknown): Extract<Refused, { kind: 'unavailable' }> {
 
 async function writeOwner(dir: string, more: { readonly url?: string }): Promise<void> {
   await writeFile(path.join(dir, OWNER_FILE), `${JSON.stringify({ pid: process.pid, ...more })}\n`, { mode: 0o600 });
-}
-
-const PROGRESS_MS = 200;
-
-async function backUp(
-  dir: string,
-  target: string,
-  reader: WorkerClient<ReaderCall>,
-  onProgress?: (done: { readonly bytes: number; readonly ofBytes: number }) => void,
-): Promise<void> {
-  const { databaseBytes, freeBytes } = await reader.call<LogUsage>({ op: 'usage' });
-  const worker = new Worker(new URL('sqlite/backup-worker.ts', import.meta.url), { workerData: { dir, target } });
-  const done = new Promise<void>((resolve, reject) => {
-    worker.once('message', () => resolve());
-    worker.once('error', reject);
-  });
-  let finished = false;
-  const watch = async (): Promise<void> => {
-    while (!finished) {
-      const { size } = await statFile(target).catch(() => ({ size: 0 }));
-      onProgress?.({ bytes: size, ofBytes: databaseBytes - freeBytes });
-      await new Promise((resolve) =>
-        AbortSignal.timeout(PROGRESS_MS).addEventListener('abort', resolve, { once: true }),
-      );
-    }
-  };
-  const watching = onProgress === undefined ? Promise.resolve() : watch();
-  await done.finally(() => {
-    finished = true;
-  });
-  await watching;
 }

@@ -126,7 +126,8 @@ export function openReaderDatabase(file: string): Database.Database {
   return db;
 }
 
-function refuseForeign(file: string): void {
+/** @throws FaultError (rule 1) */
+export function refuseForeign(file: string): void {
   let version: unknown;
   let application: unknown;
   try {
