@@ -162,14 +162,18 @@ class FeedLane implements Lane {
     if (this.#state === 'waiting') this.#continue();
   }
 
-  readonly #continue = (): void => {
+  sent(): void {
+    this.#continue();
+  }
+
+  #continue(): void {
     if (this.#state === 'closed') return;
     const kept = this.#feed.keptAfter(this.#after);
     if (kept === undefined) return void this.#catchUp();
     this.#skipsDeleted = false;
     this.#state = 'waiting';
     this.#send(kept);
-  };
+  }
 
   /** From the store, until what the feed keeps follows. */
   async #catchUp(): Promise<void> {
@@ -199,7 +203,7 @@ class FeedLane implements Lane {
     const mine = items.filter((item) => this.#isMine(item));
     if (mine.length === 0) return false;
     this.#state = 'busy';
-    this.#reader.offer({ bytes: Buffer.concat(mine.map(frameOf)), sent: this.#continue });
+    this.#reader.offer(Buffer.concat(mine.map(frameOf)), this);
     return true;
   }
 

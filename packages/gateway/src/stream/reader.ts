@@ -13,23 +13,24 @@
 import { HEARTBEAT_MS, PROTOCOL_VERSION, type Goodbye, type Hello } from '@holdfast/protocol';
 import type { Clock } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
-import { encodeControl, heartbeatBytes } from './encode.ts';
+import { encodeControl, heartbeatChunk } from './encode.ts';
 import type { Wire } from './wire.ts';
-
-/** What a lane hands over: bytes to send, and what to do when they were sent. */
-export interface Batch {
-  readonly bytes: Uint8Array;
-  /** The lane goes on: it may hand over its next batch, at once or later. */
-  sent(): void;
-}
 
 export interface Lane {
   /** Unique in its reader. */
   readonly key: string;
-  /** Begins to hand over batches. */
+  /** Begins to offer what it has. */
   start(): void;
-  /** Lets go of everything; nothing is handed over any more. */
+  /** What was offered last has been written: the lane may offer more, at once or later. */
+  sent(): void;
+  /** Lets go of everything; nothing is offered any more. */
   close(): void;
+}
+
+interface Batch {
+  /** A chunk (`chunk.ts`). */
+  readonly bytes: Buffer;
+  readonly lane: Lane | undefined;
 }
 
 type ReaderState =
@@ -50,6 +51,8 @@ export interface ReaderOptions {
   readonly heartbeatMs: number;
   /** A connection that takes nothing is broken off so long after its goodbye. */
   readonly lingerMs: number;
+  /** Under pressure: true, and the lane is told a little later that its batch was sent. */
+  putOff(lane: Lane): boolean;
   onClose(reader: Reader): void;
 }
 
@@ -63,13 +66,14 @@ export class Reader {
   #state: ReaderState = { kind: 'open' };
   #ready: Batch[] = [];
   #roundIsDue = false;
-  #wroteAtMs: number;
+  /** Looked at by the sweep, so that a write needs no clock. */
+  #wroteSinceSweep = true;
+  #quietSinceMs = 0;
 
   constructor(options: ReaderOptions) {
     this.streamId = options.streamId;
     this.principal = options.principal;
     this.#options = options;
-    this.#wroteAtMs = options.clock.monotonicMs();
   }
 
   get state(): ReaderState['kind'] {
@@ -89,7 +93,7 @@ export class Reader {
     }
     for (const lane of this.#lanes.values()) lane.start();
     this.#roundIsDue = true;
-    this.#rounds();
+    this.#round();
   }
 
   // ── lanes ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -117,20 +121,25 @@ export class Reader {
     return this.#lanes.size;
   }
 
-  /** From a lane: a batch to send. */
-  offer(batch: Batch): void {
+  /** A batch to send, of a lane or (a goodbye to one) of nobody any more. */
+  offer(bytes: Buffer, lane?: Lane): void {
     if (this.#isOver()) return;
-    this.#ready.push(batch);
     // Before the head is out, everything waits for `open`.
-    if (this.#wire === undefined || this.#state.kind === 'blocked' || this.#roundIsDue) return;
+    const isFree = this.#wire !== undefined && this.#state.kind === 'open' && !this.#roundIsDue;
+    if (!isFree) return void this.#ready.push({ bytes, lane });
     this.#roundIsDue = true;
-    if (this.#lanes.size === 1) this.#rounds();
-    // Many lanes wake in one tick: let them all come before the round.
-    else queueMicrotask(() => this.#rounds());
+    if (this.#lanes.size > 1) {
+      // Many lanes wake in one tick: let them all come before the round.
+      this.#ready.push({ bytes, lane });
+      return queueMicrotask(this.#round);
+    }
+    this.#write(bytes);
+    this.#sent(lane);
+    this.#round();
   }
 
   /** Batches that are offered meanwhile make the next round, not a deeper call. */
-  #rounds(): void {
+  readonly #round = (): void => {
     while (this.#ready.length > 0 && this.#state.kind === 'open') {
       const batches = this.#ready;
       this.#ready = [];
@@ -138,9 +147,13 @@ export class Reader {
       this.#write(
         batches.length === 1 && first !== undefined ? first.bytes : Buffer.concat(batches.map(({ bytes }) => bytes)),
       );
-      for (const batch of batches) batch.sent();
+      for (const { lane } of batches) this.#sent(lane);
     }
     this.#roundIsDue = false;
+  };
+
+  #sent(lane: Lane | undefined): void {
+    if (lane !== undefined && !this.#options.putOff(lane)) lane.sent();
   }
 
   // ── the wire ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -149,13 +162,13 @@ export class Reader {
     if (this.#state.kind !== 'blocked') return;
     this.#state = { kind: 'open' };
     this.#roundIsDue = true;
-    this.#rounds();
+    this.#round();
   }
 
   /** The end of one session's part: said, and its lane let go; the others go on. */
   part(key: string, why: Goodbye): void {
     this.removeLane(key);
-    this.offer({ bytes: encodeGoodbye(why), sent: () => undefined });
+    this.offer(encodeGoodbye(why));
   }
 
   /** The connection is gone. */
@@ -188,19 +201,21 @@ export class Reader {
   sweep(nowMs: number): void {
     const { stallMs, heartbeatMs, lingerMs } = this.#options;
     const state = this.#state;
+    if (this.#wroteSinceSweep) this.#quietSinceMs = nowMs;
+    this.#wroteSinceSweep = false;
     if (state.kind === 'blocked' && nowMs - state.sinceMs >= stallMs)
       this.goodbye({ reason: 'too-slow', retryAfterMs: 1_000 });
     else if (state.kind === 'ending' && nowMs - state.sinceMs >= lingerMs) this.#wire?.destroy();
-    else if (state.kind === 'open' && nowMs - this.#wroteAtMs >= heartbeatMs) this.#write(heartbeatBytes);
+    else if (state.kind === 'open' && nowMs - this.#quietSinceMs >= heartbeatMs) this.#write(heartbeatChunk);
   }
 
-  #write(bytes: Uint8Array): void {
+  #write(bytes: Buffer): void {
     const wire = this.#wire;
     if (wire === undefined) return;
-    const nowMs = this.#options.clock.monotonicMs();
-    this.#wroteAtMs = nowMs;
+    this.#wroteSinceSweep = true;
     this.bytesSent += bytes.length;
-    if (!wire.write(bytes) && this.#state.kind === 'open') this.#state = { kind: 'blocked', sinceMs: nowMs };
+    if (!wire.write(bytes) && this.#state.kind === 'open')
+      this.#state = { kind: 'blocked', sinceMs: this.#options.clock.monotonicMs() };
   }
 
   #isOver(): boolean {

@@ -5,13 +5,16 @@
  * 2. One sweep serves all: heartbeats, stalls, expiry. It runs every `sweepMs`, and at once when a token was revoked, so that
  *    a stream outlives its token by less than a second.
  * 3. `dismiss` says goodbye to all and lets nobody in any more.
+ * 4. Under pressure a lane that has just sent is asked again only after the window that `pressure.ts` gives, by one timer for all:
+ *    what came meanwhile is one write then. An event after a pause goes out at once all the same.
  */
 import type { ServerResponse } from 'node:http';
 import { fault, type Fault, type Goodbye } from '@holdfast/protocol';
 import type { Clock, Timer } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
 import { newId } from '../auth/secret.ts';
-import { Reader } from './reader.ts';
+import { Pressure } from './pressure.ts';
+import { Reader, type Lane } from './reader.ts';
 import { openWire } from './wire.ts';
 
 export interface ReadersOptions {
@@ -41,7 +44,11 @@ export class Readers {
   readonly #options: ReadersOptions;
   readonly #readers = new Map<string, Reader>();
   readonly #countBySubject = new Map<string, number>();
+  readonly #pressure = new Pressure();
   #timer: Timer | undefined;
+  #windowMs = 0;
+  #putOffLanes: Lane[] = [];
+  #windowTimer: Timer | undefined;
   #dismissed: Goodbye | undefined;
   /** Of readers that are gone; for metrics. */
   #bytesOfGone = 0;
@@ -83,6 +90,7 @@ export class Readers {
       stallMs,
       heartbeatMs: this.#options.heartbeatMs ?? HEARTBEAT_QUIET_MS,
       lingerMs: this.#options.lingerMs ?? LINGER_MS,
+      putOff: this.#putOff,
       onClose: this.#forget,
     });
     this.opened += 1;
@@ -125,6 +133,7 @@ export class Readers {
   close(): void {
     this.#timer?.cancel();
     this.#timer = undefined;
+    this.#windowTimer?.cancel();
   }
 
   #schedule(): void {
@@ -135,10 +144,24 @@ export class Readers {
   }
 
   #sweep(): void {
+    this.#windowMs = this.#pressure.sample();
     this.checkTokens();
     const nowMs = this.#options.clock.monotonicMs();
     for (const reader of this.#readers.values()) reader.sweep(nowMs);
   }
+
+  /** Rule 4. */
+  readonly #putOff = (lane: Lane): boolean => {
+    if (this.#windowMs === 0) return false;
+    this.#putOffLanes.push(lane);
+    this.#windowTimer ??= this.#options.clock.after(this.#windowMs, () => {
+      this.#windowTimer = undefined;
+      const lanes = this.#putOffLanes;
+      this.#putOffLanes = [];
+      for (const each of lanes) each.sent();
+    });
+    return true;
+  };
 
   readonly #forget = (reader: Reader): void => {
     if (!this.#readers.delete(reader.streamId)) return;

@@ -42,8 +42,12 @@ export class SessionLane implements Lane {
   start(): void {
     if (this.#closed) return;
     const frame = this.#snapshotFrame();
-    if (frame === undefined) return this.#continue();
-    this.#options.reader.offer({ bytes: frame, sent: this.#continue });
+    if (frame === undefined) this.sent();
+    else this.#options.reader.offer(frame, this);
+  }
+
+  sent(): void {
+    if (!this.#closed) this.#subscription.next().then(this.#take, this.#fail);
   }
 
   close(): void {
@@ -68,19 +72,12 @@ export class SessionLane implements Lane {
     });
   }
 
-  readonly #continue = (): void => {
-    if (this.#closed) return;
-    const delivery = this.#subscription.poll();
-    if (delivery !== undefined) this.#take(delivery);
-    else this.#subscription.next().then(this.#take, this.#fail);
-  };
-
   readonly #take = (delivery: Delivery): void => {
     if (this.#closed) return;
     switch (delivery.kind) {
       case 'records': {
         const { reader, encoder } = this.#options;
-        return reader.offer({ bytes: encoder.encode(delivery.records, this.#prefix), sent: this.#continue });
+        return reader.offer(encoder.encode(delivery.records, this.#prefix), this);
       }
       case 'truncated':
         return void this.#attachAnew();

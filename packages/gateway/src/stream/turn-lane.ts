@@ -29,6 +29,8 @@ export class TurnLane implements Lane {
   #turnId: TurnId;
   #waits: boolean;
   #closed = false;
+  /** What follows when the last batch was written. */
+  #next: () => void = () => undefined;
 
   constructor(options: TurnLaneOptions) {
     this.#options = options;
@@ -38,6 +40,11 @@ export class TurnLane implements Lane {
 
   start(): void {
     this.#continue();
+  }
+
+  sent(): void {
+    const next = this.#next;
+    next();
   }
 
   close(): void {
@@ -94,7 +101,8 @@ export class TurnLane implements Lane {
   }
 
   #send(records: readonly LogRecord[], sent: () => void): void {
-    this.#options.reader.offer({ bytes: encodeRecords(records, ''), sent });
+    this.#next = sent;
+    this.#options.reader.offer(encodeRecords(records, ''), this);
   }
 
   /** Rule 1. */
