@@ -1,0 +1,247 @@
+/** What each id promises, in a line; and, for races, the type or constraint that makes it impossible, where one does. */
+
+export const behaviours = {
+  A1: { law: 'Opening resolves once, when headers arrive, with status, headers and an async-iterable body.' },
+  A2: {
+    law: 'Opening on a connection that is already closed (or is closed at any instant during the open) rejects with a typed, catchable `cancelled` fault.',
+  },
+  A3: {
+    law: 'If the request completes or fails *before* the waiter is attached, the waiter still gets the real outcome (the stashed error, not a generic one).',
+  },
+  A4: { law: 'Cancelling before headers ends the request at once' },
+  A5: { law: 'A consumer that stops iterating (`break`, `return`, throw) ends the request.' },
+  A6: {
+    law: "A connection invalidated in mid-stream ends the iterator with a typed fault, after every byte that the stream had accepted (one eager pump fills the stream's own queue up to the high mark",
+  },
+  A7: { law: 'Back-pressure by bytes' },
+  A8: { law: '`.lines()` over any chunking' },
+  A9: { law: 'Nothing is left after the end' },
+  A10: { law: '`streamPostWithRetry`' },
+  B1: {
+    law: "Each attempt creates its own connection, inside the task that reads it, and closes it in that task's `finally` (`await using`).",
+  },
+  B2: { law: '`stop()` only cancels the task' },
+  B3: { law: '`start()` while running is a no-op (three in a row open one stream' },
+  B4: { law: 'Token rotation in mid-stream' },
+  B5: {
+    law: 'Reconnect with exponential back-off and full jitter (1 s × 2, cap 30 s, server advice wins), reset only by the first *event* of the new attempt, not by the 200',
+  },
+  B6: {
+    law: 'An idle watchdog that belongs to the attempt (heartbeat ≤ 15 s, dead at 2×+), judged by wall clock after sleep.',
+  },
+  B7: { law: 'Dropped references' },
+  C1: { law: '*btw*' },
+  C2: {
+    law: 'Cancelling a btw in mid-flight (leaving the view, asking a new one) is clean and is seen by the server.',
+  },
+  C3: { law: 'A 401 during a btw recovers by A10.' },
+  C4: { law: 'Terminal streams' },
+  D1: { law: 'Follow-ups sent faster than turns finish drain by a loop or fresh task' },
+  D2: {
+    law: 'At every instant one run can *write* to a session (fence), including each hand-off window between two turns',
+  },
+  D3: {
+    law: 'A message that arrives late (during clean-up, typing stop, release) is neither lost nor run beside another',
+  },
+  D4: { law: "What happens to an interrupted turn's text is an explicit policy (`keep-partial` by default" },
+  D5: { law: 'Typing and activity are a lease tied to the run' },
+  E1: { law: 'The end of a stream never clears or replaces live content by itself.' },
+  E2: { law: 'Recovery asks for the settled turn, with a status of its own' },
+  E3: { law: '`stale` (a newer stream owns the view) touches nothing at all.' },
+  E4: { law: 'A lower revision never overwrites a higher one' },
+  E5: {
+    law: "Ending a turn by any way (`completed`, `cancelled`, `failed`, `interrupted`, `limit`) clears that run's timers, prompts (approval, question), tool spinners and thinking, of its own session and run only, refreshes its row in the session list, removes an empty thinking placeholder, leaves the visible pane alone if it was a background session's, and runs terminal effects once.",
+  },
+  E6: { law: 'Ownership is an attachment token per (session, run, attempt)' },
+  E7: { law: 'One id from the first token to the settled message' },
+  E8: { law: 'Per-turn stream order' },
+  E9: {
+    law: 'What is on screen is the same whether the tab stayed, was hidden, switched away and back, was reloaded, or is a second tab or device.',
+  },
+};
+
+export const races = {
+  R1: {
+    law: 'Two messages a millisecond apart, slow work between check and claim → two agents. → Claim and check are one step.',
+    by: '`acquire` is one step of the store',
+  },
+  R2: { law: 'Drain by recursion: 2,000 follow-ups kill the process. → Stack depth does not depend on the queue.' },
+  R3: {
+    law: 'The finishing turn releases the guard that the next turn already uses. → Only the current owner releases, by fence.',
+    by: 'release carries the epoch',
+  },
+  R4: {
+    law: 'Resume after restart and an inbound message both start a turn. → Every source of turns enters by one door; recovery ends before admission opens; inbound waits, it is not dropped.',
+  },
+  R5: { law: 'The lock is on the route, the data belongs to the session. → Lock what is written.' },
+  R6: { law: 'Waiting for the lock times out and proceeds anyway. → A timeout refuses.' },
+  R7: { law: 'State read before the lease, used after it: a tool runs twice. → Reload after acquiring.' },
+  R8: {
+    law: 'A second transport skips the guards. → No side door: every protocol appends commands.',
+    by: '`SessionService.submit` is the only way in',
+  },
+  R9: {
+    law: 'A paused process wakes after its lease was taken and writes. → The store refuses the old fence in the same transaction.',
+  },
+  R10: { law: 'Two processes on one database. → A durable, fenced lease; the loser says so and stays a reader.' },
+  R11: {
+    law: '"Interrupting…" for ever: guard left without a live owner. → Ownership can be checked and expires; a sweep heals without traffic.',
+  },
+  R12: {
+    law: "A stopped turn's late completion clears the next turn's state. → Every completion is compare-and-set on (run, fence).",
+  },
+  R13: {
+    law: 'A worker that ignores cancel locks its session. → Stop frees the session within a bound; the worker is fenced off.',
+  },
+  R14: {
+    law: 'A stop flag left set kills the next message. → A cancel token belongs to one run.',
+    by: 'the cancel signal is a field of `Run`',
+  },
+  R15: { law: 'The terminal event is out but the lock is still held for 47 s. → Terminal means released.' },
+  R16: {
+    law: "A subscriber's failure ends the producer's loop. → Sinks cannot fail producers; the log belongs to the session.",
+  },
+  R17: { law: 'Messages 2, 3, 4 lost: one pending slot overwritten. → Append only.', by: 'the log is append-only' },
+  R18: {
+    law: 'A message arrives between "queue empty" and "release" and nobody runs it. → The empty check and the release are one step (level-triggered, not edge).',
+    by: 'release succeeds at the head alone (L8)',
+  },
+  R19: {
+    law: 'Popped, then rejected by capacity, then gone. → Decide, then dequeue; a failed start puts it back at the head.',
+  },
+  R20: {
+    law: "Steer overwrites the queue's head; a steer is acknowledged and lost when the run ends first. → Steer is an entry with a state: accepted → injected, or → queued as the next turn; the receipt says which.",
+  },
+  R21: {
+    law: 'Messages of two people merged into one turn, run under the wrong identity. → An item carries its author and rights; never merge across them.',
+    by: '`mergedWith` compares authors',
+  },
+  R22: { law: 'Deleting a queued message another principal wrote. → The same authorisation on every verb.' },
+  R23: {
+    law: 'The same message submitted twice after a timeout runs twice. → Client id, unique in the store, receipt replayed.',
+  },
+  R24: {
+    law: '500 after the enqueue: the client retries, two turns. → Nothing after acceptance may fail the request.',
+  },
+  R25: {
+    law: 'Acknowledged queue entries lost by a restart. → Durable before 202.',
+    by: 'the append is the admission',
+  },
+  R26: { law: 'An interrupt is taken for a teardown and discards the queue. → Stop has a stated queue policy.' },
+  R27: { law: '/approve waits behind the turn that waits for it: 300 s deadlock. → Control never queues behind data.' },
+  R28: {
+    law: "First-in-first-out approval answers the wrong command. → Answers carry the prompt's id; a stale one resolves nothing.",
+  },
+  R29: { law: 'Stop leaves an approval blocked. → Ending a run closes its prompts, with an event.' },
+  R30: {
+    law: 'A prompt that expired swallows the next messages. → Expiry is one atomic event; late answers get 409 with the outcome.',
+  },
+  R31: { law: "A prompt's answer goes to another chat through process-global state. → Identity travels with the run." },
+  R32: { law: 'Work starts during shutdown. → The admission gate comes before dispatch.' },
+  R33: { law: 'SIGKILL during a drain loses the sessions in flight. → Intent is written before the wait.' },
+  R34: {
+    law: 'A resumed turn runs its uncertain tool again, the restart command even. → An uncertain side effect is never repeated by itself: the turn ends `interrupted`, the next turn is told.',
+  },
+  R35: {
+    law: 'A crash loop repeats the poison turn. → A turn with no run event beyond `turn-start` is started again, at most three times, then ends `failed` with its reason; one with output ends `interrupted` and is never started again by itself.',
+  },
+  R36: { law: 'Text was delivered and not persisted. → Persist, then show.' },
+  R37: {
+    law: 'Dedup is marked before the work is durable. → Reserve, then commit with the entry.',
+    by: 'the key is in the append’s transaction (L2)',
+  },
+  R38: {
+    law: 'Cancel races the iterator on a shared session: use after free. → One owned resource per attempt.',
+    by: 'the connection is a local of its task',
+  },
+  R39: {
+    law: 'Guard, then await, then use: the session was replaced in the gap. → Only the task that made it can reach it.',
+    by: 'the connection is a local of its task',
+  },
+  R40: { law: 'The completion arrives before the waiter is set. → Late waiters see the terminal state.' },
+  R41: {
+    law: 'The suspend flag and the suspend differ for an instant: the stream stalls for ever. → Flag and action in one step.',
+  },
+  R42: {
+    law: 'A rotation handled inside the reader tears down its own stream; a stale rotation reopens a stopped stream. → The reader posts, the controller acts, and rechecks after every await.',
+  },
+  R43: {
+    law: "The old stream's clean-up kills the new stream's watchdog. → Timers belong to attempts.",
+    by: 'timers are owned by states',
+  },
+  R44: {
+    law: 'Late errors of a replaced stream clear the live one: 61 connections in 11 min. → Act only if current; closing has a typed reason.',
+  },
+  R45: { law: 'Back-off reset by a 200 that then dies: a tight loop. → Reset on the first event.' },
+  R46: {
+    law: '401 recovery reloads the page and loses the message; a 401 loop without end. → Recover in place; transient and terminal differ.',
+  },
+  R47: {
+    law: 'Two concurrent refreshes revoke the token family. → Single flight, cross-tab lock, idempotent grace window.',
+  },
+  R48: {
+    law: 'Network drop, sleep and wake, hidden tab: the socket is half-open and silent. → Wall-clock watchdog on resume.',
+  },
+  R49: { law: "Reconnect storm after an outage. → Full jitter; the server's advice wins; one recovery at a time." },
+  R50: { law: 'A seventh tab never loads. → One multiplexed stream per browser.' },
+  R51: {
+    law: 'An EOF without a reason looks like success or like a 45 s stall. → A typed goodbye before every intended close.',
+  },
+  R52: {
+    law: 'The gap between snapshot and subscribe loses an event. → Attach is atomic: snapshot at S, tail from S+1.',
+  },
+  R53: {
+    law: 'A destructive queue splits tokens between two tabs. → Readers have cursors; nothing is consumed.',
+    by: 'subscriptions are positions',
+  },
+  R54: {
+    law: 'Persisted text without its cursor: the reply doubles after a reload. → State and cursor are saved together.',
+  },
+  R55: {
+    law: 'A cursor ahead of the log filters everything, heartbeats for ever. → A cursor is validated against the head; unknown → resync.',
+  },
+  R56: {
+    law: 'A filtered global sequence looks like loss; the "heal" erases the last message. → Sequence per session; a gap means loss, always.',
+    by: 'seq is per stream (L1)',
+  },
+  R57: { law: 'A slow subscriber is dropped in silence or grows without bound. → Bounded, told, resumable.' },
+  R58: {
+    law: "The resuming client's own replay overflows its queue and sheds it again. → Replay has its own budget and flow control.",
+  },
+  R59: {
+    law: 'A stale snapshot erases the message just sent. → Compare revisions; optimistic items are keyed by client id.',
+  },
+  R60: {
+    law: 'After a restore from backup or an asynchronous failover sequence numbers repeat. → The cursor carries a tag of the record it names; a cursor whose record is not there gets a resync.',
+  },
+  R61: { law: '"Connection lost" after a finished turn. → Outcome comes from the run\'s state only.' },
+  R62: {
+    law: 'A frame scheduled before the end paints after it: the answer twice. → Callbacks check the generation at commit.',
+    by: 'a snapshot is immutable',
+  },
+  R63: { law: 'stream_end before the transcript is durable: the answer is cut. → The fence carries the revision.' },
+  R64: { law: 'The fallback of an old stream idles the pane of a new one. → E3, E6.' },
+  R65: { law: 'The final reply vanishes at settle and returns on reload. → One id, from first token to settled.' },
+  R66: { law: 'Wipe, then fetch: 2–4 s of blank. → Swap, never wipe.' },
+  R67: {
+    law: 'Tokens of chat A painted in chat B. → State keyed by (session, run); guard at commit.',
+    by: 'the store is keyed by session',
+  },
+  R68: { law: "A background session's end idles the visible pane, wipes its prompts. → The same." },
+  R69: { law: 'The last character is missing before a tool card. → Sealing a segment flushes its parser.' },
+  R70: {
+    law: 'A rebuild of the message orphans the node that the parser writes to. → Keyed model; the view never owns data.',
+  },
+  R71: {
+    law: 'Stop loses the prompt, the partial or both. → Everything shown is durable; cancel settles from the log.',
+  },
+  R72: {
+    law: 'A queued message goes to the chat that is open when it is sent. → The item owns its session.',
+    by: 'an outbox item names its session',
+  },
+  R73: {
+    law: 'Side effects (sound, notification, title) twice after a replay. → Once per terminal entry, remembered.',
+  },
+  R74: { law: 'Local "running" flags stay set. → Busy is derived from the view.', by: 'busy is derived from the view' },
+  R75: { law: 'An exception in a bookkeeping line after "start" hides the run. → Attach first.' },
+};
