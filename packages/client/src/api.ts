@@ -41,7 +41,10 @@ export interface ClientOptions {
   readonly credentials?: Credentials;
   /** Whose outbox this is. Absent: the gateway is asked (`GET /v1/me`). */
   readonly subject?: Subject;
-  /** `fetchTransport()` by default. In Node, `nodeTransport()` of `@holdfast/client/node` costs half as much. */
+  /**
+   * `fetchTransport()` by default. In Node, `nodeTransport()` of `@holdfast/client/node` costs half as much. It is the
+   * client's from then on and ends with it.
+   */
   readonly transport?: Transport;
   /** Where unsent messages survive. IndexedDB in a browser, else memory; Node has `fileOutbox(path)`. */
   readonly outbox?: OutboxStore;

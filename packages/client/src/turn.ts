@@ -172,17 +172,19 @@ const lost = (why: Fault): Sight => ({ kind: 'over', end: { kind: 'lost', fault:
 
 function endOf(sight: Sight): TurnEnd | undefined {
   if (sight.kind === 'over') return sight.end;
-  if (sight.kind !== 'seen' || !sight.settled || sight.node.outcome === null) return undefined;
+  if (sight.kind !== 'seen' || !sight.settled) return undefined;
   const { message, node } = sight;
+  const { turnId, outcome } = node;
+  if (outcome === null) return undefined;
   const { text, reason, usage } = message;
   return {
     kind: 'ended',
-    turnId: node.turnId,
-    outcome: node.outcome,
+    turnId,
+    outcome,
     text,
     message,
     ...(reason === undefined ? {} : { reason }),
-    ...(message.fault === undefined ? {} : { fault: fault(message.fault, reason ?? `The turn ${node.outcome}.`) }),
+    ...(message.fault === undefined ? {} : { fault: fault(message.fault, reason ?? `The turn ${outcome}.`) }),
     ...(usage === undefined ? {} : { usage }),
   };
 }

@@ -12,7 +12,6 @@ import { nodeTransport } from '../src/node/index.ts';
 const TOKEN = 'hf_root_of_the_tests';
 
 export interface Stand {
-  readonly url: string;
   readonly proxy: FaultProxy;
   /** What the proxy does to connections from now on. */
   plan: (connection: number) => FaultPlan;
@@ -23,8 +22,9 @@ export async function openStand(): Promise<Stand> {
   const gateway = await startGateway(
     configOf({ port: 0, store: { kind: 'memory' }, token: TOKEN, log: 'silent', drainMs: 100 }),
   );
-  const stand = { plan: (): FaultPlan => ({}) } as Stand;
-  const proxy = await startFaultProxy({ target: { port: gateway.port }, plan: (connection) => stand.plan(connection) });
+  let stand: Stand | undefined;
+  const plan = (connection: number): FaultPlan => stand?.plan(connection) ?? {};
+  const proxy = await startFaultProxy({ target: { port: gateway.port }, plan });
   onTestFinished(async () => {
     await proxy.close();
     await gateway.close();
@@ -41,7 +41,8 @@ export async function openStand(): Promise<Stand> {
     onTestFinished(() => made.close());
     return made;
   };
-  return Object.assign(stand, { url: gateway.url, proxy, client });
+  stand = { proxy, plan: UP, client };
+  return stand;
 }
 
 /** Resolves with the first state for which this is true; looks at each one that readers are told of. */

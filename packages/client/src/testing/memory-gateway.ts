@@ -38,6 +38,7 @@ export interface TestGatewayOptions {
 }
 
 export interface TestGateway {
+  /** Another one each time: a client closes its own. */
   readonly transport: Transport;
   /** New connections are refused while it is set. */
   offline: boolean;
@@ -94,7 +95,6 @@ const json = (status: number, body: unknown): Answer => ({ kind: 'json', status,
 const refuse = (why: Fault): Answer => json(problemOf(why).status, problemOf(why));
 
 class MemoryGateway implements TestGateway {
-  readonly transport: Transport;
   offline = false;
   losesNextAnswer = false;
   readonly requests: string[] = [];
@@ -107,8 +107,11 @@ class MemoryGateway implements TestGateway {
 
   constructor(script: Script) {
     this.#script = script;
+  }
+
+  get transport(): Transport {
     const connection: WireConnection = { send: (request, sink) => this.#send(request, sink), close() {} };
-    this.transport = createTransport({ open: () => connection, short: connection });
+    return createTransport({ open: () => connection, short: connection });
   }
 
   get streams(): number {

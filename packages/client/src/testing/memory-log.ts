@@ -21,7 +21,7 @@ export class MemoryLog {
   readonly #receipts = new Map<ClientId, Admitted>();
   readonly #listeners = new Set<(entry: Entry) => void>();
   /** Every turn that there was, for older pages. */
-  readonly turns = new Map<string, { readonly turn: TurnNode; readonly messages: readonly Message[] }>();
+  readonly turns: Map<string, { readonly turn: TurnNode; readonly messages: readonly Message[] }> = new Map();
   view: View = EMPTY_VIEW;
 
   constructor(sessionId: SessionId) {

@@ -1,0 +1,220 @@
+import { expect, test } from 'vitest';
+
+import {
+  createClient,
+  memoryOutbox,
+  type ClientOptions,
+  type HoldfastClient,
+  type OutboxStore,
+  type StoredSend,
+} from '../src/index.ts';
+import { createTestGateway, type TestGateway } from '../src/testing.ts';
+import { HandClock, settled } from './fakes.ts';
+import { record, until } from './stand.ts';
+
+function clientOf(gateway: TestGateway, more: Partial<ClientOptions> = {}): HoldfastClient {
+  return createClient({ baseUrl: 'http://test', transport: gateway.transport, ports: { random: () => 0.02 }, ...more });
+}
+
+const userTexts = (gateway: TestGateway, id: string): string[] =>
+  gateway
+    .view(id)
+    .messages.filter(({ role }) => role === 'user')
+    .map(({ text }) => text);
+
+const posts = (gateway: TestGateway): number =>
+  gateway.requests.filter((line) => line.startsWith('POST') && line.endsWith('/messages')).length;
+
+/** In small steps, so that what a timer begins goes on before the next one. */
+async function pass(clock: HandClock, ms: number): Promise<void> {
+  for (let passed = 0; passed < ms; passed += 250) {
+    clock.advance(250);
+    await settled();
+  }
+}
+
+/** Whatever can go on has gone on. */
+async function quiet(): Promise<void> {
+  for (let i = 0; i < 20; i++) await settled();
+}
+
+test('R23: the response is lost, the message is not doubled, and its item ends as what the view shows', async () => {
+  const gateway = createTestGateway();
+  const client = clientOf(gateway);
+  const session = await client.createSession();
+  const seen = record(session.store);
+  gateway.losesNextAnswer = true;
+  const turn = await session.send('once');
+  expect(await turn.text()).toBe('You said: once');
+  expect(userTexts(gateway, session.id)).toEqual(['once']);
+  expect(await turn.admission).toMatchObject({ kind: 'accepted' });
+  await until(session.store, ({ outbox }) => outbox.length === 0);
+  seen.end();
+  await client.close();
+});
+
+test('offline: what is sent waits as unconfirmed, in order, and arrives in order when the network is back', async () => {
+  const gateway = createTestGateway();
+  const clock = new HandClock();
+  const client = clientOf(gateway, { ports: { random: () => 0.5, clock } });
+  const session = await client.createSession();
+  const end = session.store.subscribe(() => {});
+  gateway.offline = true;
+  gateway.drop();
+  const turns = await Promise.all(['a', 'b', 'c'].map((text) => session.send(text)));
+  const { outbox } = await until(session.store, (state) => state.outbox[0]?.state === 'unconfirmed');
+  expect(outbox.map(({ text, state }) => `${text} ${state}`)).toEqual(['a unconfirmed', 'b sending', 'c sending']);
+  gateway.offline = false;
+  await pass(clock, 60_000);
+  expect(await Promise.all(turns.map((turn) => turn.text()))).toEqual(['You said: a', 'You said: b', 'You said: c']);
+  expect(userTexts(gateway, session.id)).toEqual(['a', 'b', 'c']);
+  end();
+  await client.close();
+});
+
+test('a message that is refused says why, holds up nobody, and is sent again or discarded by the person', async () => {
+  const gateway = createTestGateway();
+  const client = clientOf(gateway);
+  const session = client.session('s_refused');
+  const end = session.store.subscribe(() => {});
+  const [first, second] = await Promise.all([session.send('first'), session.send('second')]);
+  expect(await first.admission).toMatchObject({ kind: 'refused', fault: { kind: 'session-not-found' } });
+  await expect(second.text()).rejects.toMatchObject({ fault: { kind: 'session-not-found' } });
+  const [a, b] = session.store.getSnapshot().outbox;
+  if (a === undefined || b === undefined) throw new Error('both are there');
+  expect([a.state, b.state]).toEqual(['refused', 'refused']);
+  await client.createSession({ id: 's_refused' });
+  session.discard(a.clientId);
+  session.retry(b.clientId);
+  await until(session.store, ({ outbox, messages }) => outbox.length === 0 && messages.length === 2);
+  expect(userTexts(gateway, session.id)).toEqual(['second']);
+  end();
+  await client.close();
+});
+
+test('a page that is closed in mid-send loses nothing: the next one sends it, once, in order (R25)', async () => {
+  const gateway = createTestGateway();
+  const store = memoryOutbox();
+  const before = clientOf(gateway, { outbox: store, subject: 'ann' });
+  const session = await before.createSession({ id: 's_kept' });
+  gateway.losesNextAnswer = true;
+  const [first, second] = await Promise.all([session.send('it arrived'), session.send('it did not')]);
+  gateway.offline = true;
+  await quiet();
+  await before.close();
+  expect(await second.admission).toEqual({ kind: 'unconfirmed' });
+  expect(await second.done).toMatchObject({ kind: 'lost' });
+  expect((await store.all()).map(({ text }) => text)).toEqual(['it arrived', 'it did not']);
+  gateway.offline = false;
+
+  const after = clientOf(gateway, { outbox: store, subject: 'ann' });
+  const again = after.session('s_kept');
+  await until(again.store, ({ messages, outbox }) => messages.length === 4 && outbox.length === 0);
+  expect(userTexts(gateway, 's_kept')).toEqual(['it arrived', 'it did not']);
+  expect(await store.all()).toEqual([]);
+  expect(first.clientId).toBeDefined();
+  await after.close();
+});
+
+test('R21, R72: what another subject left is neither sent nor shown, and stays for them', async () => {
+  const gateway = createTestGateway();
+  const store = memoryOutbox();
+  const make = (subject: string, text: string, order: number): StoredSend => ({
+    clientId: `c_${text}` as never,
+    sessionId: 's_two' as never,
+    baseUrl: 'http://test',
+    subject,
+    order,
+    at: order,
+    text,
+    parts: [],
+    whenBusy: 'queue',
+  });
+  await store.put(make('ann', 'anns', 1));
+  await store.put(make('tester', 'mine', 2));
+  await store.put({ ...make('tester', 'elsewhere', 3), baseUrl: 'http://other' });
+  await store.put({ ...make('', 'nobodys', 4), subject: null });
+  // No subject is given: the gateway is asked, and says `tester`.
+  const client = clientOf(gateway, { outbox: store });
+  const session = await client.createSession({ id: 's_two' });
+  const { outbox } = await until(session.store, ({ messages }) => messages.length === 2);
+  expect(outbox.map(({ text, state }) => `${text} ${state}`)).toEqual(['nobodys refused']);
+  expect(userTexts(gateway, 's_two')).toEqual(['mine']);
+  expect((await store.all()).map(({ text }) => text).toSorted()).toEqual(['anns', 'elsewhere', 'nobodys']);
+  await client.close();
+});
+
+test('what another tab discarded is not sent', async () => {
+  const gateway = createTestGateway();
+  const store = memoryOutbox();
+  const clock = new HandClock();
+  const client = clientOf(gateway, { outbox: store, subject: 'ann', ports: { clock, random: () => 0.5 } });
+  const session = await client.createSession();
+  const end = session.store.subscribe(() => {});
+  gateway.offline = true;
+  const turn = await session.send('better not');
+  await until(session.store, ({ outbox }) => outbox[0]?.state === 'unconfirmed');
+  await store.delete(turn.clientId as never);
+  gateway.offline = false;
+  await pass(clock, 60_000);
+  await until(session.store, ({ outbox }) => outbox.length === 0);
+  await quiet();
+  expect(userTexts(gateway, session.id)).toEqual([]);
+  end();
+  await client.close();
+});
+
+test('a store that fails costs durability, not the message, and is reported once', async () => {
+  const gateway = createTestGateway();
+  const errors: unknown[] = [];
+  const broken: OutboxStore = {
+    all: () => Promise.reject(new Error('quota')),
+    put: () => Promise.reject(new Error('quota')),
+    has: () => Promise.reject(new Error('quota')),
+    delete: () => Promise.reject(new Error('quota')),
+    close: () => Promise.reject(new Error('quota')),
+  };
+  const client = clientOf(gateway, { outbox: broken, subject: 'ann', onError: (error) => errors.push(error) });
+  const session = await client.createSession();
+  expect(await (await session.send('all the same')).text()).toBe('You said: all the same');
+  await client.close();
+  expect(errors).toHaveLength(1);
+});
+
+test('the same client id is the same message, in one process and across two', async () => {
+  const gateway = createTestGateway();
+  const one = clientOf(gateway);
+  const session = await one.createSession({ id: 's_id' });
+  const [a, b] = await Promise.all([
+    session.send('x', { clientId: 'c_mine' }),
+    session.send('x', { clientId: 'c_mine' }),
+  ]);
+  expect(await a.text()).toBe(await b.text());
+  const two = clientOf(gateway);
+  const c = await two.session('s_id').send('x', { clientId: 'c_mine' });
+  expect(await c.admission).toMatchObject({ duplicate: true });
+  expect(await c.text()).toBe(await a.text());
+  expect(userTexts(gateway, 's_id')).toEqual(['x']);
+  await Promise.all([one.close(), two.close()]);
+});
+
+test('sessions do not wait for each other, and an outbox that is full says so', async () => {
+  const gateway = createTestGateway();
+  const client = clientOf(gateway);
+  const session = await client.createSession();
+  gateway.offline = true;
+  const held = await session.send('held');
+  await quiet();
+  gateway.offline = false;
+  const other = await client.createSession();
+  expect(await (await other.send('free')).text()).toBe('You said: free');
+  gateway.offline = true;
+  const turns = await Promise.all(Array.from({ length: 600 }, (_, i) => session.send(String(i))));
+  const last = await turns.at(-1)?.admission;
+  expect(last).toMatchObject({ kind: 'refused', fault: { kind: 'queue-full' } });
+  expect(client.inspect().sessions.find(({ sessionId }) => sessionId === session.id)?.outbox).toBeLessThanOrEqual(500);
+  expect(posts(gateway)).toBeLessThan(10);
+  await client.close();
+  // The stream of the other session said that the gateway is there again.
+  expect(await held.admission).toMatchObject({ kind: 'accepted' });
+});
