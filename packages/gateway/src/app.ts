@@ -102,7 +102,8 @@ export function createApp(context: Context, files: StaticFiles): App {
   }
 
   async function run(c: Exchange, route: Route, { credential }: Extract<Entrance, { kind: 'in' }>): Promise<Reply> {
-    if (c.req.method === 'HEAD') return failed(fault('method-not-allowed', 'HEAD is not answered here. Use GET.'));
+    if (c.req.method === 'HEAD' && isStream(route))
+      return failed(fault('method-not-allowed', 'A stream has no end to take the head of. Use GET.'));
     const principal =
       route.right === 'open' ? NOBODY : await authenticate(credential, context.tokens, context.adminSecrets);
     if (isFault(principal)) return failed(principal);
@@ -173,6 +174,8 @@ export function createApp(context: Context, files: StaticFiles): App {
     );
   }
 }
+
+const isStream = ({ docs }: Route): boolean => docs.replies[200]?.mediaType === 'text/event-stream';
 
 const honoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
 

@@ -163,7 +163,7 @@ export const TABLE: Table = {
     ),
     blobBytesMax: numberField(
       { env: 'HOLDFAST_BLOB_BYTES_MAX', about: 'The largest attachment' },
-      64 * MIB,
+      32 * MIB,
       1_024,
       16_384 * MIB,
     ),
@@ -188,13 +188,13 @@ export const TABLE: Table = {
     ),
     requestsPerS: numberField(
       { env: 'HOLDFAST_REQUESTS_PER_S', about: 'Requests a second of one token' },
-      1_000,
+      2_000,
       1,
       10_000_000,
     ),
     requestsBurst: numberField(
       { env: 'HOLDFAST_REQUESTS_BURST', about: 'Requests that one token may send at once' },
-      5_000,
+      10_000,
       1,
       10_000_000,
     ),

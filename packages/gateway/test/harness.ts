@@ -70,7 +70,7 @@ export async function openApi(changes: Partial<Config> = {}, options: GatewayOpt
       status: response.status,
       headers: response.headers,
       text,
-      body: isJson && !text.includes('\n') ? JSON.parse(text) : undefined,
+      body: isJson && text !== '' && !text.includes('\n') ? JSON.parse(text) : undefined,
     };
   };
 

@@ -146,6 +146,13 @@ test.each([
   if (fault === 'method-not-allowed') expect(answer.headers.get('allow')).toBeTruthy();
 });
 
+test('HEAD is answered where there is an end, and refused for a stream', async () => {
+  const api = await openApi();
+  expect((await api.call('HEAD', '/healthz')).status).toBe(200);
+  expect((await api.call('HEAD', '/v1/me')).status).toBe(200);
+  expect((await api.call('HEAD', '/v1/feed')).status).toBe(405);
+});
+
 test('cursors in a body are looked at one by one', async () => {
   const api = await openApi();
   const answer = await api.call('POST', '/v1/events', { cursors: { s_1: '12' } });

@@ -95,6 +95,27 @@ describe('a session', () => {
     for (const other of seen) expect(other).toEqual(seen[0]);
   });
 
+  test('a client of HTTP/1.0 gets the same, without chunks', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const turnId = await finishedTurn(api, id);
+    const text = await new Promise<string>((resolve) => {
+      const socket = connect(api.gateway.port, '127.0.0.1');
+      let got = '';
+      socket.on('data', (chunk) => (got += chunk.toString()));
+      socket.on('close', () => resolve(got));
+      socket.write(
+        `GET /v1/sessions/${id}/turns/${turnId}/stream HTTP/1.0\r\nHost: 127.0.0.1\r\nAuthorization: Bearer ${ROOT}\r\n\r\n`,
+      );
+    });
+    const [head = '', body = ''] = text.split(/\r\n\r\n(.*)/s);
+    expect(head.toLowerCase()).not.toContain('transfer-encoding');
+    const frames = body.trim().split('\n\n');
+    expect(frames[0]).toMatch(/^event: hello\ndata: /);
+    expect(frames.at(-1)).toContain('event: stream-end');
+    expect(body).not.toContain('\r');
+  });
+
   test('R16: a reader that leaves harms nobody', async () => {
     const api = await openApi();
     const id = await api.session();

@@ -133,6 +133,37 @@ describe('nodes', () => {
       expect(stored).not.toContain(secret);
   });
 
+  test('the stream is summed up and cut, and what was valid stays so, on a node that starts behind the cut too', async () => {
+    const store = new MemoryStore();
+    const one = await openStore(store);
+    const kept = issuedOf(await one.tokens.issue(pair));
+    const rotated = issuedOf(await one.tokens.refresh(kept.refreshToken!));
+    const gone = issuedOf(await one.tokens.issue({ ...pair, subject: 'bob' }));
+    await one.tokens.revoke(gone.tokenId);
+    const late = issuedOf(await one.tokens.issue({ ...pair, subject: 'carol' }));
+    const code = await one.tokens.issueStart('admin', ['admin']);
+    // What comes between the summing up and its entry: from another node, at the worst moment.
+    const { append } = one.log;
+    const two = await openStore(store);
+    one.log.append = async (stream, entry) => {
+      one.log.append = append;
+      await two.tokens.revoke(late.tokenId);
+      return append.call(one.log, stream, entry);
+    };
+    await one.tokens.compact();
+    const stat = await one.log.stat('tokens/main');
+    expect(stat.kind === 'state' && stat.state.floor).toBeGreaterThan(5);
+
+    for (const { tokens } of [one, two, await openStore(store)]) {
+      expect((await tokens.find(kept.accessToken))?.grant.subject).toBe('alice');
+      expect((await tokens.find(rotated.accessToken))?.grant.subject).toBe('alice');
+      expect(await tokens.find(gone.accessToken)).toBeUndefined();
+      expect(await tokens.find(late.accessToken)).toBeUndefined();
+      expect(issuedOf(await tokens.refresh(kept.refreshToken!))).toEqual(rotated);
+    }
+    expect(issuedOf(await (await openStore(store)).tokens.redeemStart(code as string)).tokenId).toBeDefined();
+  });
+
   test('tokens survive a restart', async () => {
     const store = new MemoryStore();
     const one = await openStore(store);

@@ -51,6 +51,8 @@ export type TokenEntry =
       readonly refresh: Secret;
     }
   | { readonly type: 'token-revoke'; readonly tokenId: string; readonly why: 'asked' | 'refresh-reused' }
+  /** All that is known after `upTo` entries: those can be dropped. */
+  | { readonly type: 'token-snapshot'; readonly upTo: number; readonly state: BookState }
   | {
       readonly type: 'start-issue';
       readonly code: Secret;
@@ -83,22 +85,50 @@ interface Held {
   readonly usedHashes: string[];
 }
 
+interface KnownSecret {
+  readonly tokenId: string;
+  readonly use: 'access' | 'refresh' | 'cookie';
+  readonly expiresAt: number | null;
+  readonly used?: Used;
+}
+
+interface Start {
+  readonly subject: Subject;
+  readonly scopes: readonly Scope[];
+  readonly expiresAt: number | null;
+}
+
+/** A book as plain JSON. */
+export interface BookState {
+  readonly key: string | undefined;
+  readonly grants: readonly Grant[];
+  readonly secrets: readonly (readonly [hash: string, secret: KnownSecret])[];
+  readonly starts: readonly (readonly [hash: string, start: Start])[];
+}
+
 export class TokenBook {
   key: string | undefined;
   readonly #held = new Map<string, Held>();
-  readonly #secrets = new Map<
-    string,
-    {
-      readonly tokenId: string;
-      readonly use: 'access' | 'refresh' | 'cookie';
-      readonly expiresAt: number | null;
-      readonly used?: Used;
+  readonly #secrets = new Map<string, KnownSecret>();
+  readonly #starts = new Map<string, Start>();
+
+  static of({ key, grants, secrets, starts }: BookState): TokenBook {
+    const book = new TokenBook();
+    book.key = key;
+    for (const grant of grants) book.#held.set(grant.tokenId, { grant, hashes: new Set(), usedHashes: [] });
+    for (const [hash, secret] of secrets) {
+      const held = book.#held.get(secret.tokenId);
+      book.#secrets.set(hash, secret);
+      held?.hashes.add(hash);
+      if (secret.used !== undefined) held?.usedHashes.push(hash);
     }
-  >();
-  readonly #starts = new Map<
-    string,
-    { readonly subject: Subject; readonly scopes: readonly Scope[]; readonly expiresAt: number | null }
-  >();
+    for (const [hash, start] of starts) book.#starts.set(hash, start);
+    return book;
+  }
+
+  state(): BookState {
+    return { key: this.key, grants: this.grants(), secrets: [...this.#secrets], starts: [...this.#starts] };
+  }
 
   apply(entry: TokenEntry, at: number): void {
     switch (entry.type) {
@@ -111,6 +141,9 @@ export class TokenBook {
         return this.#rotate(entry, at);
       case 'token-revoke':
         return this.#drop(entry.tokenId);
+      case 'token-snapshot':
+        // Whoever has read what it sums up knows it all.
+        return;
       case 'start-issue':
         this.#starts.set(entry.code.hash, {
           subject: entry.subject,

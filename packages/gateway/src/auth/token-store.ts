@@ -12,7 +12,9 @@
  *    nodes cannot both do it.
  * 4. The answer to a used refresh token, within `graceMs`, is the same answer: the tokens are derived from it and from the
  *    stream's own key, not drawn. After that its return means that somebody else has it too, and the grant is revoked.
- * 5. When the store does not answer, what is known stays valid until it expires.
+ * 5. The stream is bounded: after `COMPACT_AFTER` entries one that sums them up is appended, then they are dropped. Who begins behind
+ *    the floor holds back what it reads until it has found the summary, so that nothing that came in between is lost.
+ * 6. When the store does not answer, what is known stays valid until it expires.
  */
 import { fault, FaultError, type Fault, type Subject } from '@holdfast/protocol';
 import type { Scope } from '@holdfast/protocol/schema';
@@ -25,6 +27,7 @@ const STREAM = 'tokens/main';
 /** How often an unknown secret may make this node read the log (rule 2). */
 const CATCH_UP_EVERY_MS = 100;
 const PRUNE_EVERY_MS = 60_000;
+const COMPACT_AFTER = 10_000;
 
 export interface TokenTimes {
   readonly accessMs: number;
@@ -62,7 +65,11 @@ export class TokenStore {
   readonly #log: Log;
   readonly #clock: Clock;
   readonly #times: TokenTimes;
-  readonly #book = new TokenBook();
+  #book = new TokenBook();
+  /** Rule 5: entries up to here are gone; what was read behind it waits for the summary. */
+  #floor = 0;
+  #unsummed: { readonly entry: TokenEntry; readonly at: number }[] | undefined;
+  #compacting = false;
   readonly #onChange = new Set<() => void>();
   #subscription: Subscription;
   #seq = 0;
@@ -276,8 +283,9 @@ export class TokenStore {
   async #readTo(head: number): Promise<void> {
     while (this.#seq < head && !this.#closed) {
       const page = await this.#log.read(STREAM, { after: this.#seq });
-      if (page.kind !== 'page') return;
-      this.#take(page);
+      if (page.kind === 'truncated') this.#beginAt(page.floor);
+      else if (page.kind !== 'page' || page.records.length === 0) return;
+      else this.#take(page);
     }
   }
 
@@ -285,26 +293,65 @@ export class TokenStore {
     while (!this.#closed) {
       const delivery = await this.#subscription.next();
       if (delivery.kind === 'records') this.#take(delivery);
-      else if (delivery.kind === 'truncated') this.#subscription = this.#log.subscribe(STREAM, delivery.floor);
-      else return;
+      else if (delivery.kind === 'truncated') {
+        this.#beginAt(delivery.floor);
+        this.#subscription = this.#log.subscribe(STREAM, delivery.floor);
+      } else return;
     }
   }
 
   #take({ records }: Pick<Extract<Delivery, { kind: 'records' }>, 'records'>): void {
-    let changed = false;
+    const before = this.#seq;
     for (const { seq, at, bytes } of records) {
       if (seq <= this.#seq) continue;
       this.#seq = seq;
-      this.#book.apply(JSON.parse(decoder.decode(bytes)) as TokenEntry, at);
-      changed = true;
+      this.#apply(JSON.parse(decoder.decode(bytes)) as TokenEntry, at);
     }
-    if (!changed) return;
-    const now = this.#clock.now();
-    if (now - this.#prunedAt > PRUNE_EVERY_MS) {
-      this.#prunedAt = now;
-      this.#book.prune(now);
-    }
+    if (this.#seq === before) return;
+    this.#tidy();
     for (const run of this.#onChange) run();
+  }
+
+  #apply(entry: TokenEntry, at: number): void {
+    if (this.#unsummed === undefined) return this.#book.apply(entry, at);
+    // One that sums up less than was dropped came from a node that lagged.
+    if (entry.type !== 'token-snapshot' || entry.upTo < this.#floor) return void this.#unsummed.push({ entry, at });
+    const later = this.#unsummed;
+    this.#unsummed = undefined;
+    this.#book = TokenBook.of(entry.state);
+    for (const held of later) this.#book.apply(held.entry, held.at);
+  }
+
+  /** Rule 5. What was known stays valid until the summary is found. */
+  #beginAt(floor: number): void {
+    this.#floor = floor;
+    if (this.#seq >= floor) return;
+    this.#seq = floor;
+    this.#unsummed = [];
+  }
+
+  #tidy(): void {
+    const now = this.#clock.now();
+    if (now - this.#prunedAt <= PRUNE_EVERY_MS) return;
+    this.#prunedAt = now;
+    this.#book.prune(now);
+    if (this.#seq - this.#floor > COMPACT_AFTER && this.#unsummed === undefined) void this.compact();
+  }
+
+  /** Rule 5. Whoever fails at it leaves the stream as it was, only longer. */
+  async compact(): Promise<void> {
+    if (this.#compacting) return;
+    this.#compacting = true;
+    try {
+      this.#book.prune(this.#clock.now());
+      const upTo = this.#seq;
+      const refused = await this.#append({ type: 'token-snapshot', upTo, state: this.#book.state() });
+      if (refused !== undefined) return;
+      await this.#log.truncate(STREAM, upTo);
+      this.#floor = upTo;
+    } finally {
+      this.#compacting = false;
+    }
   }
 }
 
