@@ -1,12 +1,12 @@
 /**
  * `holdfast doctor`: one line a check, with the cure where something is wrong. The exit code is 1 where anything is.
  */
-import { constants } from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { access, mkdir, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { openAgents, readLocalGateway, type Config } from '@holdfast/gateway';
-import { checkDirectory } from '@holdfast/log/sqlite';
+import { checkDirectory, DATABASE_FILE } from '@holdfast/log/sqlite';
 import { FaultError } from '@holdfast/protocol';
 import { readConfig } from './config.ts';
 
@@ -54,19 +54,12 @@ async function checkData({ data }: Config): Promise<Finding> {
   return good(data);
 }
 
-function checkDatabase({ data, store }: Config): Promise<Finding> {
-  if (store.kind !== 'sqlite') return Promise.resolve(note(`the store is ${store.kind}; there is no file to check`));
-  try {
-    const problems = checkDirectory(data);
-    if (problems.length === 0) return Promise.resolve(good('every page and every log is whole'));
-    return Promise.resolve(
-      bad(`${problems.slice(0, 5).join('; ')}. Stop the gateway, keep a copy of ${data}, and restore a backup.`),
-    );
-  } catch (error) {
-    if (error instanceof FaultError && error.fault.kind === 'invalid-request')
-      return Promise.resolve(note('there is none yet; the first start makes it'));
-    throw error;
-  }
+async function checkDatabase({ data, store }: Config): Promise<Finding> {
+  if (store.kind !== 'sqlite') return note(`the store is ${store.kind}; there is no file to check`);
+  if (!existsSync(path.join(data, DATABASE_FILE))) return note('there is none yet; the first start makes it');
+  const problems = checkDirectory(data);
+  if (problems.length === 0) return good('every page and every log is whole');
+  return bad(`${problems.slice(0, 5).join('; ')}. Stop the gateway, keep a copy of ${data}, and restore a backup.`);
 }
 
 async function checkDisk({ data }: Config): Promise<Finding> {

@@ -24,6 +24,7 @@ import type { FlatPage } from './sqlite/reader-worker.ts';
 import { Hub } from './subscription.ts';
 
 export { backUpDirectory, checkDirectory } from './sqlite/offline.ts';
+export { DATABASE_FILE } from './sqlite/files.ts';
 export { readOwner, type Owner } from './sqlite/lock.ts';
 export type { LogUsage } from './sqlite/reader-store.ts';
 

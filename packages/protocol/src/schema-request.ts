@@ -26,6 +26,8 @@ export const LANES_MAX = 1_000;
 
 export interface CreateSessionBody {
   readonly sessionId?: SessionId;
+  /** The same as `sessionId`, for hands. */
+  readonly id?: SessionId;
   readonly clientId?: ClientId;
   readonly title?: string;
   readonly agent?: string;
@@ -34,6 +36,7 @@ export interface CreateSessionBody {
 export const createSessionBody: z.ZodType<CreateSessionBody> = z
   .strictObject({
     sessionId: sessionIdSchema.exactOptional(),
+    id: sessionIdSchema.exactOptional(),
     clientId: clientIdSchema.exactOptional(),
     title: titleSchema.exactOptional(),
     agent: nameSchema.exactOptional(),

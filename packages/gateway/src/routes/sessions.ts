@@ -66,7 +66,7 @@ export function sessionRoutes({ service }: Context, access: Access): readonly Ro
       handle: async (call) => {
         const name = commandName(call.body, call.header);
         if (isFault(name)) return failed(name);
-        const { sessionId = newId('s') as SessionId, clientId: _clientId, agent, ...rest } = call.body;
+        const { id, sessionId = id ?? (newId('s') as SessionId), clientId: _clientId, agent, ...rest } = call.body;
         if (agent !== undefined && !service.agents.has(agent)) return failed(agentNotFound(agent, service.agents));
         // A retry that names its session alone is the same command too.
         const clientId = name.given ? name.clientId : (`open_${sessionId}`.slice(0, 128) as ClientId);
