@@ -36,7 +36,7 @@ test('chat --once prints what rehearse prints, and the session can be tailed, li
 
 test('chat reads its message from standard input, and answers prompts from it', async () => {
   await using dir = await temporaryDir();
-  await using _gateway = await serve(dir.path);
+  await using gateway = await serve(dir.path);
   const scene = '/scene question seed=3 rate=2000';
   const said = await run(['chat', '--once', scene], environment(dir.path), 'blue\n');
   expect(said.code).toBe(0);
@@ -108,7 +108,7 @@ test.each([
 
 test('doctor says what is well, and what is wrong with a model that cannot be reached', async () => {
   await using dir = await temporaryDir();
-  await using _gateway = await serve(dir.path);
+  await using gateway = await serve(dir.path);
   const well = await run(['doctor'], environment(dir.path));
   expect(well).toMatchObject({ code: 0 });
   expect(well.out).toMatch(/ok +database/);
