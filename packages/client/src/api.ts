@@ -133,7 +133,7 @@ export interface TurnEndNotice {
 }
 
 export type Result<T> = ({ readonly kind: 'ok' } & T) | Refusal;
-/** The gateway did not do it, or nobody knows: `faultInfo(fault.kind).retry` says what helps. */
+/** The gateway did not do it, or nobody knows: `retryOf(fault.kind)` says what helps. */
 export interface Refusal {
   readonly kind: 'fault';
   readonly fault: Fault;

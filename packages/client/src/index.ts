@@ -38,7 +38,7 @@ export type { Frames } from './frames.ts';
 export { memoryOutbox, type OutboxStore, type StoredSend } from './outbox-store.ts';
 // What the types above speak of.
 export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
-export { FaultError, faultInfo, isRetryable, type Fault, type FaultKind } from '@holdfast/protocol/fault';
+export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';
 export type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 export type {
   Message,

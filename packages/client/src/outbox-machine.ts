@@ -8,7 +8,7 @@
  * B2. Nothing but a receipt, or the view showing the message, makes it `accepted`; nothing makes an accepted one unsent.
  * B3. The idempotency key is the item's for life; nothing here can change it.
  */
-import { faultInfo, type Fault } from '@holdfast/protocol/fault';
+import { retryOf, type Fault } from '@holdfast/protocol/fault';
 
 import type { Receipt } from './api.ts';
 
@@ -58,7 +58,7 @@ export function transition(state: SendState, event: SendEvent): SendState {
 }
 
 function afterFault(failures: number, fault: Fault, roll: number): SendState {
-  const { retry } = faultInfo(fault.kind);
+  const retry = retryOf(fault.kind);
   if (retry === 'auth') return { kind: 'unconfirmed', failures, fault, delayMs: null };
   // A broken answer says nothing about the message; sending it again by its key does no harm.
   if (retry === 'no' && fault.kind !== 'cancelled') return { kind: 'refused', fault };

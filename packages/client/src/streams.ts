@@ -6,12 +6,12 @@
  * L2. A lane's place is where its own handler stopped, so a stream can be replaced by another at any time.
  * L3. A stream that nobody needs has ended. One that stopped for want of credentials goes on when there are new ones.
  */
-import { faultInfo, type Fault } from '@holdfast/protocol/fault';
+import { retryOf, type Fault } from '@holdfast/protocol/fault';
 import type { Entry } from '@holdfast/protocol/entry';
 import type { SessionId } from '@holdfast/protocol/ids';
 import type { SnapshotFrame } from '@holdfast/protocol/sse';
 
-import type { EventStream, EventStreamHandlers, EventStreamOptions, StreamState } from './event-stream.ts';
+import type { EventStream, EventStreamHandlers, StreamState } from './event-stream.ts';
 import type { Place, StreamTarget } from './places.ts';
 
 export interface Lane {
@@ -43,9 +43,6 @@ export interface StreamsOptions {
   readonly open: (target: StreamTarget, handlers: EventStreamHandlers) => EventStream;
   readonly onState: (states: readonly StreamState[]) => void;
 }
-
-/** The parts of `EventStreamOptions` that are the same for all streams. */
-export type StreamBase = Omit<EventStreamOptions, 'target' | 'handlers'>;
 
 interface Followed {
   place: Place;
@@ -94,8 +91,7 @@ class OpenStreams {
   resume(): void {
     for (const stream of this.#open) {
       const { state } = stream;
-      if (state.kind === 'idle' && state.fault !== undefined && faultInfo(state.fault.kind).retry === 'auth')
-        stream.start();
+      if (state.kind === 'idle' && state.fault !== undefined && retryOf(state.fault.kind) === 'auth') stream.start();
     }
   }
 

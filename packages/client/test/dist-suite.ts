@@ -1,0 +1,83 @@
+/**
+ * The suite that the published form passes on the oldest Node that it promises, under `node --test`. Bundled by
+ * `dist.test.ts` with `@holdfast/client` left outside, so that it is the built package that is used.
+ */
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+
+import { createClient, fetchTransport, systemClock } from '@holdfast/client';
+import { fileOutbox, nodeTransport } from '@holdfast/client/node';
+import { byteStreamCases, createTestGateway } from '@holdfast/client/testing';
+
+import { startStreamServer, type StreamServer } from './stream-server.ts';
+
+const gatewayUrl = process.env['GATEWAY_URL'] ?? '';
+const token = process.env['GATEWAY_TOKEN'] ?? '';
+
+for (const [name, makeTransport] of [
+  ['node:http', nodeTransport],
+  ['fetch', fetchTransport],
+] as const) {
+  void describe(`byte streams over ${name}`, () => {
+    let server: StreamServer;
+    before(async () => {
+      server = await startStreamServer();
+    });
+    after(() => server.close());
+    for (const it of byteStreamCases) {
+      void test(it.name, async () => {
+        const transport = makeTransport();
+        await it.run({
+          transport,
+          origin: server.origin,
+          deadUrl: 'http://127.0.0.1:9/',
+          clock: systemClock,
+          platformBytesMax: 12 * 1024 * 1024,
+          key: encodeURIComponent(`${name} ${it.name}`),
+        });
+        transport.close();
+      });
+    }
+  });
+
+  void test(`a message and its answer from a real gateway over ${name}`, async () => {
+    const client = createClient({ baseUrl: gatewayUrl, token, transport: makeTransport() });
+    const session = await client.createSession();
+    const turn = await session.send('/scene plain tokens=40 rate=0 delay=0');
+    let text = '';
+    for await (const part of turn) if (part.type === 'text') text += part.text;
+    assert.ok(text.length > 50);
+    assert.equal(await turn.text(), text);
+    await client.close();
+    assert.equal(client.inspect().streams, 0);
+  });
+}
+
+void test('the gateway in memory, and an outbox in a file that the next process takes up', async () => {
+  const dir = await mkdtemp(path.join(tmpdir(), 'holdfast-dist-'));
+  const file = path.join(dir, 'unsent.json');
+  const gateway = createTestGateway();
+  const options = { baseUrl: 'http://test', subject: 'ann' };
+  const first = createClient({ ...options, transport: gateway.transport, outbox: fileOutbox(file) });
+  const session = await first.createSession({ id: 's_file' });
+  gateway.offline = true;
+  await session.send('kept');
+  await first.close();
+  gateway.offline = false;
+  const second = createClient({ ...options, transport: gateway.transport, outbox: fileOutbox(file) });
+  const kept = second.session('s_file');
+  await new Promise<void>((resolve) => {
+    kept.store.subscribe(() => {
+      if (kept.store.getSnapshot().messages[1]?.state === 'completed') resolve();
+    });
+  });
+  assert.deepEqual(
+    gateway.view('s_file').messages.map(({ text }) => text),
+    ['kept', 'You said: kept'],
+  );
+  await second.close();
+  await rm(dir, { recursive: true });
+});

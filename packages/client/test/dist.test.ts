@@ -1,0 +1,163 @@
+/** The published form: what a user installs, not what we run from. */
+import { execFile, execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { gzipSync } from 'node:zlib';
+
+import { configOf, startGateway } from '@holdfast/gateway';
+import { publint } from 'publint';
+import { rolldown } from 'rolldown';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+const packagesDir = fileURLToPath(new URL('../..', import.meta.url));
+const root = path.join(packagesDir, '..');
+const distOf = (name: string): string => path.join(packagesDir, name, 'dist');
+const run = promisify(execFile);
+
+/** A project that has installed what was built. */
+let project: string;
+
+beforeAll(async () => {
+  await run(process.execPath, [path.join(root, 'tools/build-packages.mjs')]);
+  project = await mkdtemp(path.join(tmpdir(), 'holdfast-user-'));
+  const modules = path.join(project, 'node_modules');
+  await mkdir(path.join(modules, '@holdfast'), { recursive: true });
+  for (const name of ['client', 'react']) await symlink(distOf(name), path.join(modules, '@holdfast', name));
+  await symlink(path.join(root, 'node_modules/react'), path.join(modules, 'react'));
+});
+afterAll(() => rm(project, { recursive: true, force: true }));
+
+describe.each(['client', 'react'])('@holdfast/%s', (name) => {
+  test('publint and attw have nothing to say', async () => {
+    const { messages } = await publint({ pkgDir: distOf(name), pack: 'npm', strict: true });
+    expect(messages).toEqual([]);
+    const attw = path.join(root, 'node_modules/.bin/attw');
+    await run(attw, ['--pack', distOf(name), '--profile', 'esm-only', '--no-emoji'], { cwd: project });
+  });
+
+  test('the API is the one on record', async () => {
+    const report = await apiReport(name);
+    const file = path.join(packagesDir, name, 'api-report.d.ts.txt');
+    if (process.env['HOLDFAST_UPDATE_API'] === '1') await writeFile(file, report);
+    expect(
+      report,
+      'The public API changed. If that is meant: HOLDFAST_UPDATE_API=1 npx vitest run packages/client/test/dist.test.ts',
+    ).toBe(await readFile(file, 'utf8'));
+  });
+
+  test('it is ES2022 without a dependency that its package.json does not name', async () => {
+    const manifest = JSON.parse(await readFile(path.join(distOf(name), 'package.json'), 'utf8')) as Record<
+      string,
+      unknown
+    >;
+    expect(manifest['dependencies']).toBeUndefined();
+    for (const file of await codeFiles(name)) {
+      const text = await readFile(file, 'utf8');
+      expect(text.replaceAll(/\/\*[\s\S]*?\*\//g, '')).not.toMatch(/\busing\s+\w+\s*=/);
+      for (const [, specifier = ''] of text.matchAll(/^(?:import|export)\b.*?from "([^"]+)"/gm))
+        expect(specifier).toMatch(name === 'client' ? /^(\.|node:)/ : /^(\.|react|@holdfast\/client)/);
+    }
+  });
+});
+
+test('sizes, minified and compressed, as a page gets them', async () => {
+  const createClientBytes = await bundledBytes("export { createClient } from '@holdfast/client';", []);
+  const streamsBytes = await bundledBytes(
+    "export { openByteStream, EventStreamClient, fetchTransport, createCredentials } from '@holdfast/client';",
+    [],
+  );
+  const reactBytes = await bundledBytes("export * from '@holdfast/react';", [
+    'react',
+    'react/jsx-runtime',
+    '@holdfast/client',
+  ]);
+  expect({ createClientBytes, streamsBytes, reactBytes }).toSatisfy(
+    (sizes: typeof BUDGET) => Object.entries(BUDGET).every(([key, max]) => sizes[key as keyof typeof BUDGET] <= max),
+    `Over budget: ${JSON.stringify(BUDGET)}`,
+  );
+});
+
+/** In bytes. See decisions/ for what the client's is made of. */
+const BUDGET = { createClientBytes: 25_000, streamsBytes: 10_000, reactBytes: 3_000 };
+
+test('it runs on the oldest Node that it promises', async () => {
+  const gatewayToken = 'hf_root_of_the_tests';
+  const gateway = await startGateway(
+    configOf({ port: 0, store: { kind: 'memory' }, token: gatewayToken, log: 'silent', drainMs: 100 }),
+  );
+  try {
+    const input = fileURLToPath(new URL('dist-suite.ts', import.meta.url));
+    const build = await rolldown({
+      input,
+      external: [/^node:/, /^@holdfast\/client/],
+      platform: 'node',
+      plugins: [
+        {
+          name: 'the built one',
+          resolveId: (source) =>
+            source === '../src/testing.ts' ? { id: '@holdfast/client/testing', external: true } : null,
+        },
+      ],
+    });
+    const { output } = await build.generate({ format: 'esm' });
+    await build.close();
+    const suite = path.join(project, 'suite.mjs');
+    await writeFile(suite, output[0].code);
+    const { stdout } = await run(oldestNode(), ['--test', '--test-reporter=tap', suite], {
+      cwd: project,
+      env: { PATH: process.env['PATH'], GATEWAY_URL: gateway.url, GATEWAY_TOKEN: gatewayToken },
+    }).catch((error: unknown) => {
+      const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
+      return { stdout: `${stdout}${stderr}` };
+    });
+    expect(stdout).toMatch(/^# fail 0$/m);
+    expect(Number(/^# pass (\d+)$/m.exec(stdout)?.[1])).toBeGreaterThan(30);
+  } finally {
+    await gateway.close();
+  }
+});
+
+/** Node 20 where there is one: `HOLDFAST_NODE20`, or any on the path. Otherwise the one that runs the tests. */
+function oldestNode(): string {
+  const named = process.env['HOLDFAST_NODE20'];
+  const onPath = (process.env['PATH'] ?? '').split(path.delimiter).map((dir) => path.join(dir, 'node'));
+  const candidates = [...(named === undefined ? [] : [named]), ...onPath].filter((file) => existsSync(file));
+  const isOldest = (file: string): boolean =>
+    execFileSync(file, ['--version'], { encoding: 'utf8' }).startsWith('v20.');
+  const found = candidates.find(isOldest);
+  if (found === undefined)
+    console.warn('There is no Node 20 here (HOLDFAST_NODE20): the suite runs on', process.version);
+  return found ?? process.execPath;
+}
+
+async function bundledBytes(code: string, external: string[]): Promise<number> {
+  const input = path.join(project, `entry-${String(gzipSync(code).length)}.mjs`);
+  await writeFile(input, code);
+  const build = await rolldown({ input, external, platform: 'browser', logLevel: 'silent' });
+  const { output } = await build.generate({ format: 'esm', minify: true });
+  await build.close();
+  return gzipSync(output[0].code, { level: 9 }).length;
+}
+
+async function codeFiles(name: string): Promise<string[]> {
+  const files = await readdir(distOf(name), { recursive: true });
+  return files.filter((file) => file.endsWith('.js')).map((file) => path.join(distOf(name), file));
+}
+
+/** Every declaration that is shipped, without its comments. */
+async function apiReport(name: string): Promise<string> {
+  const files = await readdir(path.join(distOf(name), 'types'), { recursive: true });
+  const declarations = files.filter((file) => file.endsWith('.d.ts')).toSorted();
+  const parts = await Promise.all(
+    declarations.map(async (file) => {
+      const text = await readFile(path.join(distOf(name), 'types', file), 'utf8');
+      const bare = text.replaceAll(/\/\*[\s\S]*?\*\//g, '').replaceAll(/^\s*(\/\/.*)?\n/gm, '');
+      return `// ── ${file.replaceAll(path.sep, '/')}\n${bare.trimEnd()}\n`;
+    }),
+  );
+  return parts.join('\n');
+}
