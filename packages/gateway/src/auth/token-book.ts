@@ -16,7 +16,6 @@ import type { Subject } from '@holdfast/protocol';
 const USED_MAX = 100;
 
 export type GrantKind = 'bearer' | 'pair' | 'cookie';
-export type SecretUse = 'access' | 'refresh' | 'cookie' | 'start';
 
 interface Secret {
   readonly hash: string;

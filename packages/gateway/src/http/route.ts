@@ -98,7 +98,6 @@ export const define =
 
 export const get: Define = define('get');
 export const post: Define = define('post');
-export const patch: Define = define('patch');
 export const del: Define = define('delete');
 
 export const paramNamesOf = (path: string): readonly ParamName[] =>
