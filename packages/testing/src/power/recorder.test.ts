@@ -12,7 +12,7 @@ const ROWS = 40;
 /** Inserts rows and says so after each commit. */
 const writer = (synchronous: 'FULL' | 'OFF'): string => `
   const Database = require('better-sqlite3');
-  const db = new Database(process.env.HOLDFAST_POWER_DIR + '/store.db');
+  const db = new Database(process.env.POWER_CUT_DIR + '/store.db');
   db.pragma('journal_mode=WAL'); db.pragma('synchronous=${synchronous}'); db.exec('CREATE TABLE t (n INTEGER)');
   const insert = db.prepare('INSERT INTO t VALUES (?)');
   process.stdin.on('data', () => { for (let n = 0; n < 1; n++) { insert.run(globalThis.n = (globalThis.n ?? 0) + 1); process.stdout.write(globalThis.n + '\\n'); } });

@@ -14,7 +14,7 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, rename, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -35,11 +35,19 @@ export interface Recorder {
 export async function openRecorder(dataDir: string, recordingFile: string): Promise<Recorder> {
   const shim = await buildShim();
   await writeFile(recordingFile, '');
+  // What was there before is on the disk.
+  const before = new Map((await filesBelow(dataDir)).map((file) => [file, readFileSync(file)]));
   return {
-    env: { LD_PRELOAD: shim, HOLDFAST_POWER_DIR: dataDir, HOLDFAST_POWER_LOG: recordingFile },
+    env: { LD_PRELOAD: shim, POWER_CUT_DIR: dataDir, POWER_CUT_LOG: recordingFile },
     mark: () => statSync(recordingFile).size,
-    rebuild: (mark, into, random) => rebuild(dataDir, readFileSync(recordingFile).subarray(0, mark), into, random),
+    rebuild: (mark, into, random) =>
+      rebuild(dataDir, before, readFileSync(recordingFile).subarray(0, mark), into, random),
   };
+}
+
+async function filesBelow(dir: string): Promise<readonly string[]> {
+  const entries = await readdir(dir, { recursive: true, withFileTypes: true });
+  return entries.filter((entry) => entry.isFile()).map((entry) => path.join(entry.parentPath, entry.name));
 }
 
 const COMPILERS = ['cc', 'gcc', 'clang'];
@@ -93,8 +101,12 @@ function* steps(recording: Buffer): Generator<Step> {
 
 /** A file's synced content and what was asked of it since. */
 class DiskFile {
-  #content = Buffer.alloc(0);
+  #content: Buffer;
   #unsynced: Step[] = [];
+
+  constructor(content: Buffer = Buffer.alloc(0)) {
+    this.#content = Buffer.from(content);
+  }
 
   ask(step: Step): void {
     this.#unsynced.push(step);
@@ -130,8 +142,14 @@ class DiskFile {
   }
 }
 
-async function rebuild(dataDir: string, recording: Buffer, into: string, random: () => number): Promise<void> {
-  const files = new Map<string, DiskFile>();
+async function rebuild(
+  dataDir: string,
+  before: ReadonlyMap<string, Buffer>,
+  recording: Buffer,
+  into: string,
+  random: () => number,
+): Promise<void> {
+  const files = new Map([...before].map(([name, content]) => [name, new DiskFile(content)]));
   for (const step of steps(recording)) {
     const file = files.get(step.path) ?? new DiskFile();
     files.set(step.path, file);

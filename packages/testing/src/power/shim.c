@@ -2,12 +2,14 @@
  * Records what a process asks of its data files, so that a power cut at any moment can be replayed afterwards.
  *
  * It is put in front of the C library (LD_PRELOAD) and writes one record for each write, truncation, sync, rename and removal
- * of a file below HOLDFAST_POWER_DIR to HOLDFAST_POWER_LOG, after the call has succeeded and before it returns: when a process
+ * of a file below POWER_CUT_DIR to POWER_CUT_LOG, after the call has succeeded and before it returns: when a process
  * knows that something was synced, the record of that is in the log.
  *
  * Record: u32 kind, u32 path length, u64 offset, u64 data length, path, data. Kinds: 1 write, 2 truncate (offset = new size),
  * 3 sync, 4 unlink, 5 rename (data = new path), 6 create. Memory maps are not seen: SQLite maps only its shared-memory index,
  * which holds nothing that must survive.
+ *
+ * With POWER_CUT_NO_SYNC set it is as if nothing was ever synced (PRAGMA synchronous=OFF): what a test must notice.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -33,8 +35,8 @@ enum { WRITE = 1, TRUNCATE, SYNC, UNLINK, RENAME, CREATE };
 
 static int ready(void) {
   if (log_fd == -2) {
-    const char *path = getenv("HOLDFAST_POWER_LOG");
-    root = getenv("HOLDFAST_POWER_DIR");
+    const char *path = getenv("POWER_CUT_LOG");
+    root = getenv("POWER_CUT_DIR");
     log_fd = path && root ? (int)syscall(SYS_openat, AT_FDCWD, path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600) : -1;
   }
   return log_fd >= 0;
@@ -104,7 +106,7 @@ int ftruncate64(int fd, off64_t size) { NEXT(ftruncate64); return noted_truncate
 
 static int noted_sync(int done, int fd) {
   char path[PATH_MAX];
-  if (done == 0 && ready() && path_of(fd, path)) record(SYNC, path, 0, "", 0);
+  if (done == 0 && ready() && !getenv("POWER_CUT_NO_SYNC") && path_of(fd, path)) record(SYNC, path, 0, "", 0);
   return done;
 }
 int fsync(int fd) { NEXT(fsync); return noted_sync(next(fd), fd); }

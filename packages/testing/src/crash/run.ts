@@ -1,0 +1,210 @@
+/**
+ * A crash run: a real gateway under load from real clients is killed, again and again, and started again on what is left.
+ *
+ * Stages of a round: ready → load → the moment (a random one, or right after a turn's start, a tool's, a prompt's, or in mid-drain)
+ * → the end (`kill -9`, or a power cut) → the data as the end leaves it → start. After the last round everything comes to rest, and
+ * the logs are judged (`judge.ts`).
+ */
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Entry } from '@holdfast/protocol';
+import { openRecorder, type Recorder } from '../power/recorder.ts';
+import { seeded } from '../power/seeded.ts';
+import { GatewayBroken, startGateway, TOKEN, type GatewayProcess } from './gateway.ts';
+import { judgeRun, type Judgement } from './judge.ts';
+import { Person, type Service } from './load.ts';
+
+export interface CrashOptions {
+  readonly kills: number;
+  readonly seed: number;
+  /** What the gateway keeps its log in. Default: SQLite in a directory of the run. */
+  readonly storeUrl?: string;
+  /** `power`: what was not synced may be gone. */
+  readonly mode: 'kill' | 'power';
+  /** Proves that power cuts are noticed: as if the store never synced. */
+  readonly noSync?: boolean;
+  readonly sessions?: number;
+  readonly onRound?: (round: number) => void;
+}
+
+export interface CrashResult extends Judgement {
+  readonly kills: number;
+  readonly seed: number;
+  readonly moments: Readonly<Record<string, number>>;
+}
+
+const QUIET_MS = 60_000;
+const MOMENTS = ['any', 'any', 'any', 'turn-start', 'tool-start', 'prompt-open', 'turn-end', 'drain'] as const;
+type Moment = (typeof MOMENTS)[number];
+
+export async function crashRun({
+  kills,
+  seed,
+  storeUrl,
+  mode,
+  noSync = false,
+  sessions = 6,
+  onRound,
+}: CrashOptions): Promise<CrashResult> {
+  const dir = await mkdtemp(path.join(os.tmpdir(), 'holdfast-crash-'));
+  const random = seeded(seed);
+  const workspace = path.join(dir, 'workspace');
+  const toolFile = path.join(workspace, 'lines.txt');
+  await mkdir(workspace, { recursive: true });
+  const service: Service = { url: undefined, epoch: 0 };
+  const people = Array.from({ length: sessions }, (_, n) => new Person(`s_${seed}_${n}`, service, sceneOf(n)));
+  const loads = people.flatMap((person) => [person.send(3), person.read()]);
+  const moments: Record<string, number> = {};
+  let data = path.join(dir, 'data-0');
+  await mkdir(data);
+  const env = (): Record<string, string> => ({
+    HOLDFAST_DATA: data,
+    HOLDFAST_WORKSPACE: workspace,
+    HOLDFAST_MODEL_TOOLS: 'shell',
+    HOLDFAST_DRAIN_MS: '2000',
+    ...(storeUrl === undefined ? {} : { HOLDFAST_STORE: storeUrl }),
+  });
+
+  try {
+    for (let round = 1; round <= kills; round += 1) {
+      const recorder = mode === 'power' ? await openRecorder(data, path.join(dir, `recording-${round}`)) : undefined;
+      const gateway = await startGateway({
+        ...env(),
+        ...recorder?.env,
+        ...(noSync ? { POWER_CUT_NO_SYNC: '1' } : {}),
+      });
+      service.url = gateway.url;
+      const moment = MOMENTS[Math.floor(random() * MOMENTS.length)] ?? 'any';
+      moments[moment] = (moments[moment] ?? 0) + 1;
+      await theMoment(moment, people, gateway, random);
+      data = await end(gateway, service, recorder, data, path.join(dir, `data-${round}`), random);
+      onRound?.(round);
+    }
+    const last = await startGateway(env());
+    service.url = last.url;
+    for (const person of people) person.stop();
+    await Promise.all(loads);
+    const logs = await restingLogs(
+      last.url,
+      people.map((person) => person.sessionId),
+    );
+    const toolLines = (await readFile(toolFile, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
+    last.kill('SIGTERM');
+    await last.gone;
+    return { kills, seed, moments, ...judgeRun(people, logs, toolLines) };
+  } catch (error) {
+    if (!(error instanceof GatewayBroken)) throw error;
+    // What does not start again has lost everything.
+    const nothing = { doubled: [], reordered: [], stuck: [], wrong: [], turns: 0, interrupted: 0, seen: 0 };
+    const acknowledged = people.reduce((sum, person) => sum + person.acknowledged.length, 0);
+    return { kills, seed, moments, acknowledged, ...nothing, lost: [error.message] };
+  } finally {
+    for (const person of people) person.stop();
+    await rm(dir, { recursive: true, force: true });
+  }
+}
+
+/** Each session has scenes of its own; every run of a tool writes a line that no other writes. */
+function sceneOf(session: number): (n: number) => string {
+  return (n) => {
+    const key = `seed=${session * 1_000 + n}`;
+    switch ((session + n) % 6) {
+      case 0:
+        return `/scene plain tokens=60 rate=400 ${key}`;
+      case 1:
+        return `/scene tool run="echo ${session}-${n} >> lines.txt" rate=800 ${key}`;
+      case 2:
+        return `/scene thinking tokens=60 rate=600 ${key}`;
+      case 3:
+        return `/scene question rate=800 ${key}`;
+      case 4:
+        return `/scene fast tokens=600 ${key}`;
+      default:
+        return `/scene markdown tokens=120 rate=900 ${key}`;
+    }
+  };
+}
+
+async function theMoment(
+  moment: Moment,
+  people: readonly Person[],
+  gateway: GatewayProcess,
+  random: () => number,
+): Promise<void> {
+  const waitMs = 30 + random() * 450;
+  if (moment === 'any') return void (await sleep(waitMs));
+  if (moment === 'drain') {
+    await sleep(waitMs);
+    gateway.kill('SIGTERM');
+    return void (await sleep(random() * 200));
+  }
+  const seen = Promise.withResolvers<void>();
+  for (const person of people) person.onEntry = (type) => (type === moment ? seen.resolve() : undefined);
+  // A moment that does not come in time is any moment.
+  await Promise.race([seen.promise, sleep(waitMs + 1_000)]);
+  for (const person of people) person.onEntry = () => undefined;
+  await sleep(random() * 10);
+}
+
+/** @returns the directory to go on from */
+async function end(
+  gateway: GatewayProcess,
+  service: Service,
+  recorder: Recorder | undefined,
+  data: string,
+  next: string,
+  random: () => number,
+): Promise<string> {
+  const mark = recorder?.mark() ?? 0;
+  // With the power, whatever was still under way is gone: nobody was told.
+  if (recorder !== undefined) service.epoch += 1;
+  service.url = undefined;
+  gateway.kill('SIGKILL');
+  await gateway.gone;
+  if (recorder === undefined) return data;
+  await mkdir(next);
+  await recorder.rebuild(mark, next, random);
+  await rm(data, { recursive: true });
+  return next;
+}
+
+/** The logs, once no session has anything left to do, or nothing moves any more. */
+async function restingLogs(url: string, sessionIds: readonly string[]): Promise<ReadonlyMap<string, readonly Entry[]>> {
+  const headers = { authorization: `Bearer ${TOKEN}` };
+  const logs = new Map<string, readonly Entry[]>();
+  const until = performance.now() + QUIET_MS;
+  for (const sessionId of sessionIds) {
+    for (;;) {
+      const response = await fetch(`${url}/v1/sessions/${sessionId}`, { headers });
+      if (response.status === 404) break;
+      const { view } = (await response.json()) as {
+        readonly view: {
+          readonly turn: unknown;
+          readonly queue: readonly unknown[];
+          readonly closing: unknown;
+          readonly prompts: readonly { readonly promptId: string; readonly kind: string }[];
+        };
+      };
+      if (view.turn === null && view.queue.length === 0 && view.closing === null) break;
+      if (performance.now() > until) break;
+      for (const { promptId, kind } of view.prompts) {
+        await fetch(`${url}/v1/sessions/${sessionId}/prompts/${promptId}`, {
+          method: 'POST',
+          headers: { ...headers, 'content-type': 'application/json' },
+          body: JSON.stringify({ answer: kind === 'approval' ? 'once' : 'blue', clientId: `answer-${promptId}` }),
+        });
+      }
+      await sleep(50);
+    }
+    const exported = await fetch(`${url}/v1/sessions/${sessionId}/export`, { headers });
+    if (!exported.ok) continue;
+    const lines = (await exported.text()).trim().split('\n').slice(1, -1);
+    logs.set(
+      sessionId,
+      lines.map((line) => JSON.parse(line) as Entry),
+    );
+  }
+  return logs;
+}
