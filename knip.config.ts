@@ -5,6 +5,10 @@ const config: KnipConfig = {
   ignoreExportsUsedInFile: true,
   workspaces: {
     '.': { entry: ['tools/*.mjs'] },
+    // Loaded by the page's HTML as it is.
+    'apps/web': { entry: ['public/theme.js'] },
+    // Bundled for a browser by the test.
+    'packages/react': { entry: ['example/app.tsx', 'test/page.tsx'] },
     'packages/log': { entry: ['src/bin/*.ts'] },
     'packages/testing': { entry: ['src/bin/*.ts'] },
   },

@@ -15,6 +15,9 @@ import { SignIn } from './shell/sign-in.tsx';
 import { enter, takeStartCode, type Access } from './shell/start.ts';
 import { openWatchedStream } from './shell/version.ts';
 import { Notices } from './ui/notices.tsx';
+import '@fontsource-variable/inter/wght.css';
+import '@fontsource-variable/inter/wght-italic.css';
+import '@fontsource-variable/jetbrains-mono/wght.css';
 import './styles/index.css';
 
 const baseUrl = gatewayAddress();

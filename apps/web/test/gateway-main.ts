@@ -1,10 +1,10 @@
 /**
  * A gateway as a process of its own, for tests that kill it: configured by the environment alone.
- * It says `ready URL LINK` on one line when it is.
+ * It says `ready URL` on one line when it is.
  */
 import { loadConfig, startGateway } from '@holdfast/gateway';
 
 const loaded = loadConfig({ ...process.env, HOLDFAST_CONFIG: '' }, process.cwd());
 if (loaded.kind === 'wrong') throw new Error(loaded.problems.join('\n'));
 const gateway = await startGateway(loaded.config);
-console.log(`ready ${gateway.url} ${await gateway.startLink()}`);
+console.log(`ready ${gateway.url}`);

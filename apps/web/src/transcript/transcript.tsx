@@ -3,9 +3,9 @@
  *
  * T1. Rows are keyed by what they are (`rows.ts`), so that nothing is ever wiped to be shown again.
  * T2. Rows that are far from the screen are laid out when they come near (`content-visibility` in `styles/transcript.css`):
- *     thousands stay in the page, where the browser's own search and selection find them.
+ *     all that the SDK holds (some 500 messages) stay in the page, where the browser's own search and selection find them.
  */
-import { useCallback, useEffect, useMemo, useRef, type ReactNode } from 'react';
+import { Fragment, useCallback, useEffect, useMemo, useRef, type ReactNode } from 'react';
 import type { SessionState } from '@holdfast/client';
 import type { Subject } from '@holdfast/protocol/entry';
 import type { PromptId } from '@holdfast/protocol/ids';
@@ -39,18 +39,19 @@ export function Transcript({ state, rows, me, intents }: TranscriptProps): React
           <div ref={content} className="transcript-rows">
             {earlier.more ? <Earlier earlier={earlier} root={scroller} onRead={intents.earlier} /> : null}
             {rows.map((row, index) => (
-              <RowView
-                key={row.key}
-                row={row}
-                isLast={index === rows.length - 1}
-                view={view}
-                forks={forks}
-                me={me}
-                promptState={promptState}
-                intents={intents}
-              />
+              <Fragment key={row.key}>
+                {earlier.gap && isFirstOfWindow(row, view) ? <Gap onLatest={intents.latest} /> : null}
+                <RowView
+                  row={row}
+                  isLast={index === rows.length - 1}
+                  view={view}
+                  forks={forks}
+                  me={me}
+                  promptState={promptState}
+                  intents={intents}
+                />
+              </Fragment>
             ))}
-            {earlier.gap ? <Gap onLatest={intents.latest} /> : null}
           </div>
         </KeepPlace>
       </div>
@@ -149,10 +150,13 @@ function Earlier({ earlier: { busy, fault }, root, onRead }: EarlierProps): Reac
   );
 }
 
+const isFirstOfWindow = (row: Row, { messages }: View): boolean =>
+  row.kind === 'message' && row.message.id === messages[0]?.id;
+
 const Gap = ({ onLatest }: { readonly onLatest: () => void }): ReactNode => (
   <div className="aside">
     <Icon name="alert" size={15} />
-    <span>Messages between these and the latest are not shown.</span>
+    <span>Between these and the latest are messages that are not shown.</span>
     <button type="button" className="link-button" onClick={onLatest}>
       Back to the latest
     </button>

@@ -1,0 +1,231 @@
+/** What a person does in a conversation, in a real Chromium against a real gateway. */
+import type { Browser } from 'playwright-core';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { launchChromium } from '@holdfast/testing/chromium';
+import { startGatewayProcess, type Gateway } from './gateway.ts';
+import { openTab } from './page.ts';
+
+let gateway: Gateway;
+let browser: Browser;
+
+beforeAll(async () => {
+  [gateway, browser] = await Promise.all([startGatewayProcess(), launchChromium()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await gateway?.[Symbol.asyncDispose]();
+});
+
+test('E7: an answer is one node from its first token to its settled message, and what it shows is what the log says', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=300 rate=300');
+  await tab.answer.locator('.markdown').waitFor();
+  await tab.answer.evaluate((element) => {
+    Object.assign(element, { mine: true });
+    Object.assign(element.querySelector('.markdown > *') as Element, { mine: true });
+  });
+  expect(await tab.answer.getAttribute('data-state')).toBe('streaming');
+  await tab.settled();
+  const kept = await tab.answer.evaluate((element) =>
+    [element, element.querySelector('.markdown > *')].map((node) => node !== null && 'mine' in node),
+  );
+  expect(kept).toEqual([true, true]);
+  const { messages } = await gateway.view(tab.sessionId());
+  expect(await tab.shown()).toBe(messages.at(-1)?.text);
+  expect(tab.faults).toEqual([]);
+});
+
+test('E9: a reload in mid-answer shows what was there and goes on; a second tab shows the same', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=400 rate=150');
+  await tab.answer.locator('.markdown > p').nth(1).waitFor();
+  const before = await tab.shown();
+  await tab.page.reload();
+  await tab.answer.locator('.markdown').waitFor();
+  expect(await tab.shown()).toContain(before.slice(0, before.length - 1));
+  expect(await tab.answer.getAttribute('data-state')).toBe('streaming');
+
+  await using second = await openTab(browser, gateway, {
+    context: tab.context,
+    path: new URL(tab.page.url()).pathname,
+  });
+  await Promise.all([tab.settled(), second.settled()]);
+  const { messages } = await gateway.view(tab.sessionId());
+  expect(await tab.shown()).toBe(messages.at(-1)?.text);
+  expect(await second.shown()).toBe(messages.at(-1)?.text);
+  expect([...tab.faults, ...second.faults]).toEqual([]);
+});
+
+test('R71: Escape stops the turn, and what was shown stays', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=2000 rate=100');
+  await tab.answer.locator('.markdown > p').nth(1).waitFor();
+  const before = await tab.shown();
+  await tab.page.keyboard.press('Escape');
+  await tab.settled('cancelled');
+  expect((await tab.shown()).startsWith(before)).toBe(true);
+  expect(await tab.page.locator('.message.is-question').last().innerText()).toContain('/scene plain');
+  expect(await tab.answer.locator('.turn-usage').innerText()).toContain('Stopped');
+  expect(tab.faults).toEqual([]);
+});
+
+test('R28: an approval is answered in one tab and recorded in the other; the turn goes on', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene approval rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  expect(await tab.answer.getAttribute('data-state')).toBe('parked');
+  await using second = await openTab(browser, gateway, {
+    context: tab.context,
+    path: new URL(tab.page.url()).pathname,
+  });
+  await second.page.getByRole('button', { name: 'Allow once' }).click();
+  await tab.page.locator('.prompt-record').waitFor();
+  expect(await tab.page.locator('.prompt-record').innerText()).toContain('Allowed once');
+  await Promise.all([tab.settled(), second.settled()]);
+  expect(await tab.page.locator('.tool').getAttribute('data-state')).toBe('done');
+  expect(await tab.page.locator('.pulse').count()).toBe(0);
+  expect([...tab.faults, ...second.faults]).toEqual([]);
+});
+
+test('E5: a turn that ends otherwise closes its prompt on screen', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene approval rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  await tab.page.getByRole('button', { name: 'Stop' }).click();
+  await tab.settled('cancelled');
+  expect(await tab.page.locator('.prompt.is-open').count()).toBe(0);
+  expect(await tab.page.locator('.prompt-record').innerText()).toContain('the turn ended first');
+  expect(await tab.page.locator('.pulse').count()).toBe(0);
+  expect(tab.faults).toEqual([]);
+});
+
+test('a question takes an answer of one’s own', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene question rate=400');
+  await tab.page.getByLabel('Another answer').fill('hot chocolate');
+  await tab.page.keyboard.press('Enter');
+  await tab.settled();
+  expect(await tab.shown()).toContain('Your answer: hot chocolate.');
+  expect(await tab.page.locator('.prompt-record').innerText()).toContain('Answered: hot chocolate');
+  expect(tab.faults).toEqual([]);
+});
+
+test('what is sent while a turn runs waits in the queue: reordered, edited by arrow up, withdrawn, and then answered', async () => {
+  await using tab = await openTab(browser, gateway);
+  const queue = tab.page.locator('.queue-row');
+  await tab.say('/scene approval rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  for (const text of ['one', 'two', 'three']) await tab.say(text);
+  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'two', 'three']);
+
+  await queue.nth(1).getByRole('button', { name: 'Move up' }).click();
+  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['two', 'one', 'three']);
+  await queue.nth(0).getByRole('button', { name: 'Withdraw' }).click();
+  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'three']);
+
+  await tab.page.locator('.composer-text').press('ArrowUp');
+  await tab.page.getByLabel('Edit message').fill('four');
+  await tab.page.keyboard.press('Enter');
+  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'four']);
+
+  await tab.page.getByRole('button', { name: 'Deny' }).click();
+  await expect
+    .poll(() => tab.page.locator('.message.is-question').allInnerTexts(), { timeout: 20_000 })
+    .toHaveLength(3);
+  await tab.settled();
+  expect((await tab.page.locator('.bubble').allInnerTexts()).slice(1)).toEqual(['one', 'four']);
+  expect(tab.faults).toEqual([]);
+});
+
+test('a message that steers is put into the answer that is being written', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=400 rate=150');
+  await tab.answer.locator('.markdown').waitFor();
+  await tab.page.locator('.segment', { hasText: 'Steer' }).click();
+  await tab.say('shorter, please');
+  await tab.page.locator('.aside', { hasText: 'shorter, please' }).waitFor();
+  await tab.settled();
+  expect(await tab.page.locator('.message.is-question').count()).toBe(1);
+  expect(tab.faults).toEqual([]);
+});
+
+test('an edited message and an answer that is made again are versions that one can switch between', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=10 seed=1');
+  await tab.settled();
+  await tab.page.getByRole('button', { name: 'Answer again' }).click();
+  await tab.page.getByRole('group', { name: 'Versions of this answer' }).waitFor();
+  await tab.settled();
+  expect(await tab.page.locator('.versions-at').innerText()).toBe('2/2');
+
+  await tab.page.locator('.message.is-question').hover();
+  await tab.page.getByRole('button', { name: 'Edit and ask again' }).click();
+  await tab.page.getByLabel('Edit message').fill('/scene plain tokens=10 seed=2');
+  await tab.page.keyboard.press('Enter');
+  const versions = tab.page.getByRole('group', { name: 'Versions of this message' });
+  await versions.waitFor();
+  await tab.settled();
+  expect(await tab.page.locator('.bubble').allInnerTexts()).toEqual(['/scene plain tokens=10 seed=2']);
+  await versions.getByRole('button', { name: 'Previous message' }).click();
+  await expect.poll(() => tab.page.locator('.bubble').allInnerTexts()).toEqual(['/scene plain tokens=10 seed=1']);
+  expect(tab.faults).toEqual([]);
+});
+
+test('a failed turn says why and what helps, and what was written stays', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene fail rate=400 fault=model-rate-limited');
+  await tab.settled('failed');
+  expect(await tab.page.locator('.ending').innerText()).toMatch(/model is rate limited[^]*Wait a little/);
+  const { messages } = await gateway.view(tab.sessionId());
+  expect(await tab.shown()).toBe(messages.at(-1)?.text);
+  await tab.page.getByRole('button', { name: 'Try again' }).click();
+  await tab.page.getByRole('group', { name: 'Versions of this answer' }).waitFor();
+  expect(tab.faults).toEqual([]);
+});
+
+test('a fence that is closed is highlighted by the worker, without a change to its text', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene markdown tokens=500 rate=2000');
+  await tab.settled();
+  await expect
+    .poll(() => tab.page.evaluate(() => [...CSS.highlights.values()].reduce((sum, { size }) => sum + size, 0)))
+    .toBeGreaterThan(10);
+  expect(
+    await tab.page
+      .locator('.code code')
+      .first()
+      .evaluate((code) => code.childNodes.length),
+  ).toBe(1);
+  expect(tab.faults).toEqual([]);
+});
+
+test('a file is attached by paste, sent, and can be opened', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.page.locator('.composer-text').evaluate((area) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.items.add(new File(['the tide table'], 'tide.txt', { type: 'text/plain' }));
+    area.dispatchEvent(new ClipboardEvent('paste', { clipboardData, bubbles: true, cancelable: true }));
+  });
+  await tab.page.locator('.attached-file', { hasText: '14 B' }).waitFor();
+  await tab.say('what does it say?');
+  const link = tab.page.locator('.bubble .attachment');
+  await link.waitFor();
+  const text = await link.evaluate(async (a: HTMLAnchorElement) => (await fetch(a.href)).text());
+  expect(text).toBe('the tide table');
+  expect(tab.faults).toEqual([]);
+});
+
+test('a draft is kept per session and survives a reload', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=10');
+  await tab.settled();
+  await tab.page.locator('.composer-text').fill('half a thought');
+  await tab.page.getByRole('button', { name: 'New session', exact: true }).click();
+  expect(await tab.page.locator('.composer-text').inputValue()).toBe('');
+  await tab.page.goBack();
+  expect(await tab.page.locator('.composer-text').inputValue()).toBe('half a thought');
+  await tab.page.reload();
+  await expect.poll(() => tab.page.locator('.composer-text').inputValue()).toBe('half a thought');
+  expect(tab.faults).toEqual([]);
+});

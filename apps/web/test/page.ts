@@ -1,0 +1,96 @@
+/**
+ * The page in a real browser, as a person has it: signed in, watched for whatever no test may leave behind.
+ *
+ * 1. The policy is stricter than the gateway's own: styles, scripts and workers from files of this origin alone. What the page
+ *    does must fit into it.
+ * 2. `faults` collects errors of the console, errors that nobody caught and violations of the policy.
+ */
+import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
+
+import type { Gateway } from './gateway.ts';
+
+const STRICT_POLICY = [
+  "default-src 'none'",
+  "script-src 'self'",
+  "style-src 'self'",
+  "img-src 'self' data: blob:",
+  "font-src 'self'",
+  "connect-src 'self'",
+  "worker-src 'self'",
+  "base-uri 'self'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+].join('; ');
+
+export interface Tab extends AsyncDisposable {
+  readonly context: BrowserContext;
+  readonly page: Page;
+  readonly faults: readonly string[];
+  /** The last answer. */
+  readonly answer: Locator;
+  say(text: string): Promise<void>;
+  sessionId(): string;
+  /** What the last answer shows, its paragraphs as the log has them. For plain text. */
+  shown(): Promise<string>;
+  /** Resolves when the last answer is in one of these states. */
+  settled(state?: string): Promise<void>;
+}
+
+export interface TabOptions extends BrowserContextOptions {
+  /** A network that is taken away, or a gateway that is killed, leaves its marks in the console. */
+  readonly mayLoseNetwork?: boolean;
+  /** Another tab of the same browser. */
+  readonly context?: BrowserContext;
+  readonly path?: string;
+}
+
+const LOST_NETWORK = /Failed to load resource: net::|ERR_(?:CONNECTION|INTERNET|NETWORK|INCOMPLETE|EMPTY)/;
+
+export async function openTab(browser: Browser, gateway: Gateway, options: TabOptions = {}): Promise<Tab> {
+  const { mayLoseNetwork = false, context: given, path, ...contextOptions } = options;
+  const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
+  const page = await context.newPage();
+  const faults: string[] = [];
+  const add = (fault: string): void => {
+    if (!(mayLoseNetwork && LOST_NETWORK.test(fault))) faults.push(fault);
+  };
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') add(`${message.type()}: ${message.text()}`);
+  });
+  page.on('pageerror', (error) => add(`uncaught: ${error.stack ?? error.message}`));
+  await page.route(
+    (url) => !url.pathname.startsWith('/v1/') && !/\.\w+$/.test(url.pathname),
+    async (route) => {
+      // By ourselves: what the browser would send along with it is no navigation's.
+      const response = await fetch(route.request().url()).catch(() => undefined);
+      if (response === undefined) return route.abort('connectionrefused');
+      const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': STRICT_POLICY };
+      return route.fulfill({ status: response.status, headers, body: await response.text() });
+    },
+  );
+  await page.goto(path === undefined ? await gateway.link() : gateway.url + path);
+  await page.locator('.connection[data-state=live]').first().waitFor();
+
+  const answer = page.locator('.message.is-answer').last();
+  return {
+    context,
+    page,
+    faults,
+    answer,
+    say: async (text) => {
+      await page.locator('.composer-text').fill(text);
+      await page.keyboard.press('Enter');
+      // C1: it is empty once the message is safe.
+      await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('.composer-text')?.value === '');
+    },
+    sessionId: () => new URL(page.url()).pathname.replace('/s/', ''),
+    shown: () =>
+      answer.evaluate((element) =>
+        [...element.querySelectorAll('.markdown > *')].map((block) => block.textContent).join('\n\n'),
+      ),
+    settled: (state = 'completed') => page.locator(`.message.is-answer[data-state=${state}]`).last().waitFor(),
+    [Symbol.asyncDispose]: async () => {
+      await (given === undefined ? context : page).close();
+    },
+  };
+}
