@@ -17,13 +17,14 @@ import type { Entry } from '@holdfast/protocol/entry';
 import { fault, retryOf, type Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
 import type { Goodbye, Hello, SnapshotFrame } from '@holdfast/protocol/sse';
+import type { SseEvent } from '@holdfast/protocol/sse-decode';
 
 import { outcomeOf, startAttempt, type Attempt, type Outcome } from './attempt.ts';
 import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
 import { INITIAL, ownedBy, transition, type MachineEvent, type MachineState } from './event-stream-machine.ts';
 import { pageLifecycle } from './lifecycle.ts';
-import { Places, type Meaning, type Place, type StreamTarget } from './places.ts';
+import { faultOfGoodbye, Places, type Meaning, type Place, type StreamTarget } from './places.ts';
 import type { Ports, Timer } from './ports.ts';
 import { streamPostWithRetry } from './post.ts';
 import { systemRandom } from './random.ts';
@@ -83,11 +84,14 @@ export interface EventStreamOptions {
   readonly ports?: Partial<Ports>;
 }
 
+/** For who passes the frames on as they are: hears each one before it is read. */
+type Tap = (event: SseEvent) => void;
+
 export class EventStreamClient implements EventStream {
-  readonly #controller: Controller;
+  readonly #controller: StreamController;
 
   constructor(options: EventStreamOptions) {
-    this.#controller = new Controller(options);
+    this.#controller = new StreamController(options);
     dropped.register(this, this.#controller, this);
   }
 
@@ -126,15 +130,16 @@ export class EventStreamClient implements EventStream {
 }
 
 /** E4. */
-const dropped = new FinalizationRegistry<Controller>((controller) => void controller.close());
+const dropped = new FinalizationRegistry<StreamController>((controller) => void controller.close());
 
 /** What a state owns. */
 type Owned =
   | { readonly kind: 'attempt'; readonly attempt: Attempt }
   | { readonly kind: 'timer'; readonly timer: Timer };
 
-class Controller {
+export class StreamController {
   readonly #options: EventStreamOptions;
+  readonly #tap: Tap | undefined;
   readonly #ports: Ports;
   readonly #places: Places;
   readonly #inbox: MachineEvent[] = [];
@@ -149,8 +154,9 @@ class Controller {
   #changing = false;
   publicState: StreamState = { kind: 'idle' };
 
-  constructor(options: EventStreamOptions) {
+  constructor(options: EventStreamOptions, tap?: Tap) {
     this.#options = options;
+    this.#tap = tap;
     this.#ports = { clock: systemClock, random: systemRandom, lifecycle: pageLifecycle(), ...options.ports };
     this.#places = new Places(options.target);
   }
@@ -175,6 +181,27 @@ class Controller {
 
   remove(sessionId: SessionId): void {
     if (this.#places.remove(sessionId)) this.#tellChange();
+  }
+
+  /** Where it stands; undefined where it does not follow. */
+  at(sessionId: SessionId): Place | undefined {
+    return this.#places.at(sessionId);
+  }
+
+  /** Follow from there, though it is followed already. */
+  move(sessionId: SessionId, place: Place): void {
+    this.#places.move(sessionId, place);
+    this.#tellChange();
+  }
+
+  /** The feed from there; a running stream is opened anew for it. */
+  moveFeed(revision: number | null): void {
+    this.#places.feed = revision;
+    this.post({ kind: 'rotate' });
+  }
+
+  get feed(): number | null | undefined {
+    return this.#places.feed;
   }
 
   async close(): Promise<void> {
@@ -238,6 +265,7 @@ class Controller {
         if (token !== credentials?.token()) this.post({ kind: 'rotate' });
       },
       receive: (event) => {
+        this.#tap?.(event);
         const meaning = this.#places.read(event);
         if (!progressed && isProgress(meaning)) {
           progressed = true;
@@ -302,6 +330,9 @@ class Controller {
         return undefined;
       case 'goodbye':
         return this.#part(meaning.goodbye);
+      case 'gap':
+        this.#places.move(meaning.sessionId, null);
+        return { kind: 'retryable', fault: meaning.fault };
       case 'broken':
         return { kind: 'retryable', fault: meaning.fault };
       case 'nothing':
@@ -310,18 +341,13 @@ class Controller {
   }
 
   /** The end that the server announces: of the stream, or of one session's part. */
-  #part({ reason, sessionId, retryAfterMs, fault: kind }: Goodbye): Outcome | undefined {
-    const byReason =
-      reason === 'session-deleted' ? reason : reason === 'session-refused' ? 'forbidden' : 'disconnected';
-    const why = fault(
-      kind ?? byReason,
-      `The server ended the stream: ${reason}.`,
-      retryAfterMs === undefined ? {} : { retryAfterMs },
-    );
-    if (sessionId === undefined) {
-      // An expired token is renewed by the next attempt, which gets a 401.
-      return reason === 'auth-expired' ? { kind: 'retryable', fault: why } : outcomeOf(why);
-    }
+  #part(goodbye: Goodbye): Outcome | undefined {
+    const { reason, sessionId } = goodbye;
+    const why = faultOfGoodbye(goodbye);
+    // An expired token is renewed by the next attempt, which gets a 401.
+    if (reason === 'auth-expired') return { kind: 'retryable', fault: why };
+    // A part that may come back comes back with the whole: a new stream goes on from all places.
+    if (sessionId === undefined || retryOf(why.kind) === 'later') return outcomeOf(why);
     this.#places.drop(sessionId);
     this.#tell(() => this.#options.handlers.gone?.(sessionId, why));
     return undefined;

@@ -21,6 +21,7 @@ export { pageLifecycle, silentLifecycle } from './lifecycle.ts';
 export type { Clock, Hint, Lifecycle, Ports, Random, Timer } from './ports.ts';
 export { openWithCredentials, streamPostWithRetry, type AuthorizedResponse, type PostRequest } from './post.ts';
 export { faultOfResponse } from './problem.ts';
+export { openSharedStream, type SharedStreamOptions } from './shared-stream.ts';
 export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';
 export type * from './api.ts';
 export { createClient } from './client.ts';

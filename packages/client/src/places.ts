@@ -3,8 +3,8 @@
  *
  * P1. A place moves only by what is handed out: a snapshot, or the entry right after it. So a new attempt from the places
  *     misses nothing and repeats nothing.
- * P2. Sequences are per session and have no holes: an entry before its turn is loss (R56) and the session asks for a
- *     snapshot; one from behind is a repetition and is dropped.
+ * P2. Sequences are per session and have no holes: an entry before its turn is loss (R56), a `gap`, and who reads decides; one
+ *     from behind is a repetition and is dropped.
  * P3. A snapshot that was asked for never takes a session back; a `resync` may, the log itself went back (R60).
  * P4. Entries of a session that is not followed (any more), or whose snapshot is still to come, are dropped.
  */
@@ -32,6 +32,7 @@ export type Meaning =
   | { readonly kind: 'entry'; readonly sessionId: SessionId; readonly entry: Entry; readonly cursor: string }
   | { readonly kind: 'feed'; readonly data: unknown; readonly revision: number }
   | { readonly kind: 'goodbye'; readonly goodbye: Goodbye }
+  | { readonly kind: 'gap'; readonly sessionId: SessionId; readonly fault: Fault }
   | { readonly kind: 'nothing' }
   | { readonly kind: 'broken'; readonly fault: Fault };
 
@@ -99,8 +100,7 @@ export class Places {
       const cursor = this.#places.get(this.#only)?.cursor ?? null;
       return { path: `/v1/sessions/${this.#only}/events${cursor === null ? '' : `?after=${cursor}`}`, method: 'GET' };
     }
-    const cursors = Object.fromEntries([...this.#places].map(([id, { cursor }]) => [id, cursor]));
-    const body: OpenStream = { cursors, ...(this.#feed === undefined ? {} : { feed: this.#feed }) };
+    const body: OpenStream = { cursors: this.all, ...(this.#feed === undefined ? {} : { feed: this.#feed }) };
     return { path: '/v1/events', method: 'POST', body: JSON.stringify(body) };
   }
 
@@ -112,6 +112,30 @@ export class Places {
     this.#added.clear();
     this.#removed.clear();
     return { add, remove };
+  }
+
+  /** Undefined where it is not followed. */
+  at(sessionId: SessionId): Place | undefined {
+    return this.#places.get(sessionId)?.cursor;
+  }
+
+  /** All of them. */
+  get all(): Readonly<Record<SessionId, Place>> {
+    return Object.fromEntries([...this.#places].map(([id, { cursor }]) => [id, cursor]));
+  }
+
+  get feed(): number | null | undefined {
+    return this.#feed;
+  }
+
+  set feed(revision: number | null | undefined) {
+    this.#feed = revision;
+  }
+
+  /** Goes on elsewhere; null: from a snapshot. */
+  move(sessionId: SessionId, place: Place): void {
+    this.#set(sessionId, place);
+    this.#added.add(sessionId);
   }
 
   /** Every session asks for a snapshot next: nobody knows which place was wrong. */
@@ -168,8 +192,8 @@ export class Places {
     const seq = seqOf(cursor);
     if (seq <= place.seq) return NOTHING; // P2
     if (seq !== place.seq + 1) {
-      this.#set(sessionId, null);
-      return broken(`Session ${sessionId} went on at ${seq} after ${place.seq}.`);
+      const detail = `Session ${sessionId} went on at ${seq} after ${place.seq}.`;
+      return { kind: 'gap', sessionId, fault: fault('protocol-error', detail) };
     }
     const entry = JSON.parse(data) as Entry;
     place.cursor = cursor; // P1
@@ -182,8 +206,15 @@ export class Places {
   }
 }
 
+/** What a goodbye means: for good, or worth another try. */
+export function faultOfGoodbye({ reason, retryAfterMs, fault: kind }: Goodbye): Fault {
+  const byReason = reason === 'session-deleted' ? reason : reason === 'session-refused' ? 'forbidden' : 'disconnected';
+  const more = retryAfterMs === undefined ? {} : { retryAfterMs };
+  return fault(kind ?? byReason, `The server ended the stream: ${reason}.`, more);
+}
+
 /** Of `seq.tag`, or `0`. */
-function seqOf(cursor: string): number {
+export function seqOf(cursor: string): number {
   const seq = Number.parseInt(cursor, 10);
   if (Number.isNaN(seq)) throw new TypeError(`'${cursor}' is no cursor`);
   return seq;

@@ -6,9 +6,11 @@ import { createCredentials } from '../src/credentials.ts';
 import { EventStreamClient } from '../src/event-stream.ts';
 import { fetchTransport } from '../src/fetch-wire.ts';
 import { openByteStream } from '../src/byte-stream.ts';
+import { openSharedStream } from '../src/shared-stream.ts';
 import { byteStreamCases } from '../src/testing.ts';
 
 const unhandled: string[] = [];
+const texts = new Map<string, string>();
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
 
 const page = {
@@ -67,6 +69,36 @@ const page = {
     }
     await stream.close();
     return [stream.state.kind, ...unhandled].join();
+  },
+
+  /** Joins the tabs that share one stream, and follows these sessions from their first entries. */
+  share(name: string, sessionIds: readonly string[]): void {
+    texts.clear();
+    const stream = openSharedStream({
+      name,
+      transport: fetchTransport(),
+      baseUrl: location.origin,
+      target: { kind: 'sessions' },
+      handlers: {
+        snapshot: ({ sessionId }) => void unhandled.push(`nobody asked for a snapshot of ${sessionId}`),
+        entry(id, entry) {
+          const text = texts.get(id) ?? '';
+          texts.set(id, text + (entry as unknown as { text: string }).text);
+        },
+        error: (error) => void unhandled.push(String(error)),
+      },
+    });
+    stream.start();
+    for (const id of sessionIds) stream.add(id as SessionId, '0');
+  },
+
+  /** What this tab has read, and what went wrong. */
+  shared(): string {
+    return [...texts]
+      .map(([id, text]) => `${id}:${text}`)
+      .toSorted()
+      .concat(unhandled)
+      .join(' ');
   },
 
   /** A token that all tabs share; the refresh is the server's to count. @returns the token afterwards. */
