@@ -87,9 +87,10 @@ export function createApp(context: Context, files: StaticFiles): App {
     route?: Route,
   ): Promise<Response> {
     const path = route?.path ?? c.req.path;
+    // The page itself is nobody's secret, and who opens it from a bookmark cannot prove to come from it: no cookie is looked at.
     const entrance = PROBES.includes(path)
       ? ({ kind: 'in', credential: { kind: 'none' }, origin: undefined } as const)
-      : enter((name) => c.req.header(name), context.door());
+      : enter((name) => (route === undefined && name === 'cookie' ? undefined : c.req.header(name)), context.door());
     if (entrance.kind === 'refused') return answer(c, failed(entrance.fault), {}, path);
     const cors = entrance.origin === undefined ? {} : corsHeaders(entrance.origin);
     if (c.req.method === 'OPTIONS' && entrance.origin !== undefined)

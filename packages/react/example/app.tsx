@@ -1,5 +1,5 @@
 /** A whole chat: sessions, a transcript that streams, approvals, a queue that survives the network. */
-import { StrictMode, useState, type ReactElement } from 'react';
+import { memo, StrictMode, useState, type FunctionComponent, type ReactElement } from 'react';
 import { createRoot } from 'react-dom/client';
 
 import { createClient } from '@holdfast/client';
@@ -76,14 +76,15 @@ function Chat({ id }: { readonly id: string }): ReactElement {
   );
 }
 
-function Bubble({ id, messageId }: { readonly id: string; readonly messageId: string }): ReactElement | null {
+/** A token renders the message that it belongs to, and nothing else. */
+const Bubble: FunctionComponent<{ readonly id: string; readonly messageId: string }> = memo(({ id, messageId }) => {
   const message = useMessage(id, messageId);
   return message === undefined ? null : (
     <article data-role={message.role} data-state={message.state}>
       {message.text}
     </article>
   );
-}
+});
 
 createRoot(document.body.appendChild(document.createElement('div'))).render(
   <StrictMode>
