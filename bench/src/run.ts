@@ -6,6 +6,7 @@ import { parseArgs } from 'node:util';
 import { isMet, type Bench, type BenchResult } from './bench.ts';
 
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
+  client: () => import('./client.ts'),
   fanout: () => import('./fanout.ts'),
   latency: () => import('./latency.ts'),
   log: () => import('./log.ts'),

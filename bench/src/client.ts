@@ -1,0 +1,71 @@
+/**
+ * The client beside what one would write without it: decoding, reading bytes, and the CPU of live events.
+ *
+ * Peers: a minimal parser and `eventsource-parser`; `for await` over `node:http` and over `fetch`; `on('data')` with a parser
+ * by hand and `fetch` with `eventsource-parser`. Each reads in a process of its own, from a server in another.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { rounded, type BenchOptions, type BenchResult } from './bench.ts';
+import { benchDecode } from './client/decode.ts';
+import type { ReaderKind, ReaderReport } from './client/reader.ts';
+
+/** Readers take turns this often, and the median counts: the machine has other things to do as well. */
+const ROUNDS = 3;
+
+export async function run({ seconds }: BenchOptions): Promise<BenchResult> {
+  const decode = benchDecode(seconds);
+  const server = fork(program('server'));
+  const origin = String((await once(server, 'message'))[0]);
+  try {
+    const bytes = await measure('bytes', ['ours', 'http', 'ours-fetch', 'fetch'], origin, seconds / ROUNDS);
+    const live = await measure('live', ['ours', 'http', 'fetch'], origin, seconds);
+    return {
+      rows: [
+        ...decode.rows,
+        { case: 'bytes, node:http', figures: { 'ours MiB/s': bytes.ours, 'for await MiB/s': bytes.http } },
+        { case: 'bytes, fetch', figures: { 'ours MiB/s': bytes['ours-fetch'], 'for await MiB/s': bytes.fetch } },
+        {
+          case: 'live, 200 streams × 50/s',
+          figures: {
+            'ours µs/event': live.ours,
+            'http by hand µs/event': live.http,
+            'fetch + parser µs/event': live.fetch,
+          },
+        },
+      ],
+      goals: [
+        ...decode.goals,
+        { what: 'bytes, node:http ÷ for await', got: rounded(bytes.ours / bytes.http), atLeast: 0.9 },
+        { what: 'bytes, fetch ÷ for await', got: rounded(bytes['ours-fetch'] / bytes.fetch), atLeast: 0.9 },
+        { what: 'live CPU ÷ http by hand', got: rounded(live.ours / live.http), atMost: 1.15 },
+        { what: 'live CPU ÷ fetch + parser', got: rounded(live.ours / live.fetch), atMost: 0.6 },
+      ],
+    };
+  } finally {
+    server.kill();
+  }
+}
+
+async function measure<K extends ReaderKind>(
+  what: 'bytes' | 'live',
+  kinds: readonly K[],
+  origin: string,
+  seconds: number,
+): Promise<Record<K, number>> {
+  const figures = new Map<K, number[]>(kinds.map((kind) => [kind, []]));
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const kind of kinds) {
+      const reader = fork(program('reader'), [what, kind, origin, String(seconds)]);
+      const [report] = (await once(reader, 'message')) as [ReaderReport];
+      figures.get(kind)?.push(report.figure);
+    }
+  }
+  return Object.fromEntries([...figures].map(([kind, all]) => [kind, rounded(median(all))])) as Record<K, number>;
+}
+
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+
+const program = (name: string): string => fileURLToPath(new URL(`client/${name}.ts`, import.meta.url));
