@@ -10,7 +10,7 @@
  * 1. It keeps what a client may rely on: seqs without holes, cursors that name a record, receipts by client id, results as
  *    the fold has them. It knows no tokens, no limits and no second process.
  * 2. Faults are on request: `drop()` loses every connection, `offline` refuses new ones, `losesNextAnswer` takes a command and
- *    loses its response.
+ *    loses its response, `streamsRefused` and `forgetsTurns` do what they say.
  */
 import type { Entry, EntryBody, WhenBusy } from '@holdfast/protocol/entry';
 import { fault, problemOf, type Fault } from '@holdfast/protocol/fault';
@@ -24,7 +24,7 @@ import {
   type TurnId,
 } from '@holdfast/protocol/ids';
 import { encodeFrame, HEARTBEAT_MS, PROTOCOL_VERSION } from '@holdfast/protocol/sse';
-import { pathOf, type View } from '@holdfast/protocol/view';
+import { pathOf, type Message, type View } from '@holdfast/protocol/view';
 
 import type { SessionSummary } from '../api.ts';
 import { createTransport, type Transport } from '../transport.ts';
@@ -44,8 +44,14 @@ export interface TestGateway {
   offline: boolean;
   /** The next POST is done, and its response lost. */
   losesNextAnswer: boolean;
+  /** Streams are refused while it is set, requests are not: a proxy that does not let streams through. */
+  streamsRefused: boolean;
+  /** It knows no turn any more while it is set: a gateway that lost its data. */
+  forgetsTurns: boolean;
   /** The view of a session as the gateway has it. */
   view(sessionId: string): View;
+  /** Every message of a session, those that have left the view too, oldest first. */
+  history(sessionId: string): readonly Message[];
   /** An entry from elsewhere: another device, an agent of yours. */
   append(sessionId: string, body: EntryBody): Entry;
   /** Loses every connection that is open. */
@@ -97,6 +103,8 @@ const refuse = (why: Fault): Answer => json(problemOf(why).status, problemOf(why
 class MemoryGateway implements TestGateway {
   offline = false;
   losesNextAnswer = false;
+  streamsRefused = false;
+  forgetsTurns = false;
   readonly requests: string[] = [];
   readonly #script: Script;
   readonly #sessions = new Map<string, Session>();
@@ -120,6 +128,10 @@ class MemoryGateway implements TestGateway {
 
   view(sessionId: string): View {
     return this.#log(sessionId).view;
+  }
+
+  history(sessionId: string): readonly Message[] {
+    return [...this.#log(sessionId).turns.values()].flatMap(({ messages }) => messages);
   }
 
   append(sessionId: string, body: EntryBody): Entry {
@@ -147,6 +159,7 @@ class MemoryGateway implements TestGateway {
         }
         return exchange.answer(answer.status, answer.body);
       }
+      if (this.streamsRefused) return exchange.lose();
       this.#open.add(exchange);
       exchange.begin();
       const stream = new Stream(exchange, () => this.#streams.delete(stream.id));
@@ -154,7 +167,7 @@ class MemoryGateway implements TestGateway {
       stream.frame('hello', {
         protocol: PROTOCOL_VERSION,
         build: 'test',
-        heartbeatMs: HEARTBEAT_MS * 100,
+        heartbeatMs: HEARTBEAT_MS * 40,
         streamId: stream.id,
       });
       answer.start(stream);
@@ -265,7 +278,9 @@ class MemoryGateway implements TestGateway {
         return json(200, { leaf: log.view.leaf, seq });
       }
       case 'GET turns':
-        return statusOf(log, id as TurnId);
+        return this.forgetsTurns
+          ? refuse(fault('turn-not-found', `There is no turn ${id}.`))
+          : statusOf(log, id as TurnId);
       case 'POST turns stop': {
         const { queue = 'keep' } = input;
         const { verdict } = log.submit({ ...command, type: 'stop', turnId: id as TurnId, queue });
