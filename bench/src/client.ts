@@ -11,12 +11,15 @@ import { rounded, type BenchOptions, type BenchResult } from './bench.ts';
 import { benchDecode } from './client/decode.ts';
 import type { ReaderKind, ReaderReport } from './client/reader.ts';
 
+const SERVER = fileURLToPath(new URL('client/server.ts', import.meta.url));
+const READER = fileURLToPath(new URL('client/reader.ts', import.meta.url));
+
 /** Readers take turns this often, and the median counts: the machine has other things to do as well. */
 const ROUNDS = 3;
 
 export async function run({ seconds }: BenchOptions): Promise<BenchResult> {
   const decode = benchDecode(seconds);
-  const server = fork(program('server'));
+  const server = fork(SERVER);
   const origin = String((await once(server, 'message'))[0]);
   try {
     const bytes = await measure('bytes', ['ours', 'http', 'ours-fetch', 'fetch'], origin, seconds / ROUNDS);
@@ -57,7 +60,7 @@ async function measure<K extends ReaderKind>(
   const figures = new Map<K, number[]>(kinds.map((kind) => [kind, []]));
   for (let round = 0; round < ROUNDS; round++) {
     for (const kind of kinds) {
-      const reader = fork(program('reader'), [what, kind, origin, String(seconds)]);
+      const reader = fork(READER, [what, kind, origin, String(seconds)]);
       const [report] = (await once(reader, 'message')) as [ReaderReport];
       figures.get(kind)?.push(report.figure);
     }
@@ -67,5 +70,3 @@ async function measure<K extends ReaderKind>(
 
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
-
-const program = (name: string): string => fileURLToPath(new URL(`client/${name}.ts`, import.meta.url));
