@@ -13,7 +13,7 @@ import { callForAttention } from './shell/attention.ts';
 import { go, sessionIdHere } from './shell/route.ts';
 import { SignIn } from './shell/sign-in.tsx';
 import { enter, takeStartCode, type Access } from './shell/start.ts';
-import { openWatchedStream } from './shell/version.ts';
+import { openStreamOf } from './shell/version.ts';
 import { Notices } from './ui/notices.tsx';
 import '@fontsource-variable/inter/wght.css';
 import '@fontsource-variable/inter/wght-italic.css';
@@ -46,8 +46,9 @@ function Entered({ me }: { readonly me: Subject | null }): ReactNode {
 }
 
 function clientOf(access: Access): HoldfastClient {
-  const whose = access.kind === 'in' ? { subject: access.subject } : {};
-  const client = createClient({ baseUrl, openStream: openWatchedStream, ...whose });
+  const subject = access.kind === 'in' ? access.subject : null;
+  const whose = subject === null ? {} : { subject };
+  const client = createClient({ baseUrl, openStream: openStreamOf(subject), ...whose });
   callForAttention({ client, openId: sessionIdHere, onOpen: go });
   return client;
 }

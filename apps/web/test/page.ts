@@ -42,12 +42,14 @@ export interface TabOptions extends BrowserContextOptions {
   /** Another tab of the same browser. */
   readonly context?: BrowserContext;
   readonly path?: string;
+  /** Another way to the gateway: a proxy, a name. */
+  readonly origin?: string;
 }
 
 const LOST_NETWORK = /Failed to load resource: net::|ERR_(?:CONNECTION|INTERNET|NETWORK|INCOMPLETE|EMPTY)/;
 
 export async function openTab(browser: Browser, gateway: Gateway, options: TabOptions = {}): Promise<Tab> {
-  const { mayLoseNetwork = false, context: given, path, ...contextOptions } = options;
+  const { mayLoseNetwork = false, context: given, path, origin = gateway.url, ...contextOptions } = options;
   const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
   const page = await context.newPage();
   const faults: string[] = [];
@@ -62,13 +64,13 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
     (url) => !url.pathname.startsWith('/v1/') && !/\.\w+$/.test(url.pathname),
     async (route) => {
       // By ourselves: what the browser would send along with it is no navigation's.
-      const response = await fetch(route.request().url()).catch(() => undefined);
+      const response = await fetch(gateway.url + new URL(route.request().url()).pathname).catch(() => undefined);
       if (response === undefined) return route.abort('connectionrefused');
       const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': STRICT_POLICY };
       return route.fulfill({ status: response.status, headers, body: await response.text() });
     },
   );
-  await page.goto(path === undefined ? await gateway.link() : gateway.url + path);
+  await page.goto(origin + (path ?? (await gateway.link()).slice(gateway.url.length)));
   await page.locator('.connection[data-state=live]').first().waitFor();
 
   const answer = page.locator('.message.is-answer').last();

@@ -15,6 +15,8 @@ export interface Block {
   readonly raw: string;
   /** Whether what follows it may turn out to be a part of it. */
   readonly kind: 'blank' | 'fence' | 'closed' | 'open';
+  /** The link definitions in it. */
+  readonly links: Links | null;
 }
 
 export interface Blocks {
@@ -33,8 +35,8 @@ export function growBlocks(before: Blocks, raw: string): Blocks {
   const base = text.startsWith(before.text) ? before : NO_BLOCKS;
   const kept = keepable(base.blocks);
   const start = kept.reduce((length, block) => length + block.raw.length, 0);
-  const { blocks, links } = cut(text.slice(start));
-  return { text, blocks: [...kept, ...blocks], links: merge(base.links, links) };
+  const blocks = [...kept, ...cut(text.slice(start))];
+  return { text, blocks, links: linksOf(blocks, before.links) };
 }
 
 /**
@@ -52,16 +54,15 @@ function keepable(blocks: readonly Block[]): readonly Block[] {
 }
 
 /** Blocks alone: what is inside a line is read when the block is rendered. */
-function cut(text: string): { readonly blocks: readonly Block[]; readonly links: Links } {
-  const lexer = new Lexer({ gfm: true });
+function cut(text: string): readonly Block[] {
   let end = 0;
-  const blocks = lexer.blockTokens(text, lexer.tokens).map(({ type, raw }): Block => {
+  return new Lexer({ gfm: true }).blockTokens(text).map(({ type, raw: { length } }): Block => {
     const start = end;
-    end += raw.length;
+    end += length;
     // The lexer tidies white space in what it calls raw, but keeps its length.
-    return { raw: text.slice(start, end), kind: kindOf(type, raw) };
+    const raw = text.slice(start, end);
+    return { raw, kind: kindOf(type, raw), links: raw.includes(']:') ? definedIn(raw) : null };
   });
-  return { blocks, links: lexer.tokens.links };
 }
 
 function kindOf(type: string, raw: string): Block['kind'] {
@@ -70,7 +71,18 @@ function kindOf(type: string, raw: string): Block['kind'] {
   return type === 'heading' || type === 'hr' ? 'closed' : 'open';
 }
 
-/** The first definition of a name counts, as in a document that is read at once. */
-function merge(before: Links, found: Links): Links {
-  return Object.keys(found).some((name) => !Object.hasOwn(before, name)) ? { ...found, ...before } : before;
+function definedIn(raw: string): Links | null {
+  const lexer = new Lexer({ gfm: true });
+  lexer.blockTokens(raw, lexer.tokens);
+  return Object.keys(lexer.tokens.links).length === 0 ? null : lexer.tokens.links;
+}
+
+/** Of two definitions of a name the first counts. The same object as before where they say the same (M3). */
+function linksOf(blocks: readonly Block[], before: Links): Links {
+  const links = Object.assign({}, ...blocks.map((block) => block.links).toReversed()) as Links;
+  const names = Object.keys(links);
+  const isSame =
+    names.length === Object.keys(before).length &&
+    names.every((name) => links[name]?.href === before[name]?.href && links[name]?.title === before[name]?.title);
+  return isSame ? before : links;
 }

@@ -1,9 +1,40 @@
 /**
  * What a fence's info string names. Kept apart from the grammars: the page knows the names, the worker alone the rest.
  */
-import type { LANGUAGES } from './languages.ts';
-
-export type Language = keyof typeof LANGUAGES;
+export type Language =
+  | 'bash'
+  | 'c'
+  | 'cpp'
+  | 'csharp'
+  | 'css'
+  | 'diff'
+  | 'docker'
+  | 'go'
+  | 'graphql'
+  | 'html'
+  | 'ini'
+  | 'java'
+  | 'javascript'
+  | 'json'
+  | 'jsx'
+  | 'kotlin'
+  | 'lua'
+  | 'make'
+  | 'markdown'
+  | 'php'
+  | 'powershell'
+  | 'python'
+  | 'ruby'
+  | 'rust'
+  | 'scss'
+  | 'sql'
+  | 'swift'
+  | 'toml'
+  | 'tsx'
+  | 'typescript'
+  | 'xml'
+  | 'yaml'
+  | 'zig';
 
 const NAMES: Readonly<Record<Language, readonly string[]>> = {
   bash: ['sh', 'shell', 'zsh', 'shellscript', 'console'],

@@ -2,10 +2,11 @@
  * The languages that are highlighted: each a chunk of its own, fetched when the first fence asks for it.
  */
 import type { LanguageRegistration } from 'shiki/core';
+import type { Language } from './language-names.ts';
 
 type Load = () => Promise<{ readonly default: LanguageRegistration[] }>;
 
-export const LANGUAGES = {
+export const LANGUAGES: Readonly<Record<Language, Load>> = {
   bash: () => import('@shikijs/langs/bash'),
   c: () => import('@shikijs/langs/c'),
   cpp: () => import('@shikijs/langs/cpp'),
@@ -39,4 +40,4 @@ export const LANGUAGES = {
   xml: () => import('@shikijs/langs/xml'),
   yaml: () => import('@shikijs/langs/yaml'),
   zig: () => import('@shikijs/langs/zig'),
-} satisfies Readonly<Record<string, Load>>;
+};

@@ -6,24 +6,38 @@
  * on working (its chunks are still served); reloading is the person's choice, and drafts are kept either way.
  */
 import { useSyncExternalStore } from 'react';
-import { EventStreamClient, type EventStream, type EventStreamOptions } from '@holdfast/client';
+import {
+  EventStreamClient,
+  openSharedStream,
+  type EventStream,
+  type EventStreamHandlers,
+  type EventStreamOptions,
+} from '@holdfast/client';
+import type { Subject } from '@holdfast/protocol/entry';
 
 const listeners = new Set<() => void>();
 let firstBuild: string | undefined;
 let isNewer = false;
 
-/** For `createClient`: the stream over the network, with an ear for `hello`. */
-export const openWatchedStream = (options: EventStreamOptions): EventStream =>
-  new EventStreamClient({
-    ...options,
-    handlers: {
+/**
+ * For `createClient`: the stream over the network with an ear for `hello`, one for all tabs of this browser (browsers give a
+ * gateway six sockets, and a stream holds one).
+ */
+export const openStreamOf =
+  (subject: Subject | null) =>
+  (options: EventStreamOptions): EventStream => {
+    const handlers: EventStreamHandlers = {
       ...options.handlers,
       hello: (hello) => {
         options.handlers.hello?.(hello);
         greet(hello.build);
       },
-    },
-  });
+    };
+    const { target } = options;
+    return target.kind === 'sessions' && subject !== null
+      ? openSharedStream({ ...options, target, handlers, name: `${options.baseUrl} ${subject}` })
+      : new EventStreamClient({ ...options, handlers });
+  };
 
 function greet(build: string): void {
   if (firstBuild === undefined) {

@@ -1,7 +1,7 @@
 /**
  * One session of the list: a link, so that it opens in another tab as links do, and a menu.
  */
-import { memo, useState, type KeyboardEvent, type MouseEvent, type ReactNode } from 'react';
+import { memo, useState, type KeyboardEvent, type MouseEvent, type NamedExoticComponent, type ReactNode } from 'react';
 import type { SessionSummary } from '@holdfast/client';
 import type { SessionId } from '@holdfast/protocol/ids';
 import { addressOf } from '../shell/route.ts';
@@ -25,7 +25,12 @@ export interface SessionRowProps {
   readonly intents: RowIntents;
 }
 
-export const SessionRow = memo(function SessionRow({ row, isOpen, now, intents }: SessionRowProps): ReactNode {
+export const SessionRow: NamedExoticComponent<SessionRowProps> = memo(function SessionRow({
+  row,
+  isOpen,
+  now,
+  intents,
+}: SessionRowProps): ReactNode {
   const [mode, setMode] = useState<'plain' | 'renaming' | 'deleting'>('plain');
   const { sessionId, pinned, updatedAt } = row;
   const title = titleOf(row);

@@ -1,7 +1,7 @@
 /**
  * One message. It is rendered again when it changed, and not when its neighbours did.
  */
-import { memo, useRef, useState, type KeyboardEvent, type ReactNode } from 'react';
+import { memo, useRef, useState, type KeyboardEvent, type NamedExoticComponent, type ReactNode } from 'react';
 import type { OutboxItem } from '@holdfast/client';
 import type { InputPart } from '@holdfast/protocol/entry';
 import type { PromptId, TurnId } from '@holdfast/protocol/ids';
@@ -29,7 +29,7 @@ export interface AnswerProps {
 const CONTINUE_TEXT = 'Continue from where you stopped.';
 
 /** An assistant's message. */
-export const AnswerView = memo(function AnswerView(props: AnswerProps): ReactNode {
+export const AnswerView: NamedExoticComponent<AnswerProps> = memo(function AnswerView(props: AnswerProps): ReactNode {
   const { message, fork, isStopping, isLast, promptState, intents } = props;
   const isRunning = message.state === 'streaming' || message.state === 'parked';
   const again = fork?.parent === undefined ? undefined : () => void intents.regenerate(message.id);
@@ -71,7 +71,7 @@ export interface QuestionProps {
 }
 
 /** A person's message. */
-export const QuestionView = memo(function QuestionView({
+export const QuestionView: NamedExoticComponent<QuestionProps> = memo(function QuestionView({
   message,
   fork,
   isForeign,
