@@ -18,6 +18,7 @@ import {
   turnIdOf,
   type Command,
   type Cursor,
+  type EntryBody,
   type Fault,
   type MessageId,
   type SessionId,
@@ -26,12 +27,13 @@ import {
   type TurnNode,
   type View,
 } from '@holdfast/protocol';
-import type { Log, Refused, Row } from '@holdfast/log';
+import type { Append, Log, Refused, Row } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import { Blobs } from './blobs.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Grants } from './grants.ts';
-import { LiveSessions, type LiveSession, type NotLive } from './live.ts';
+import { importedSession } from './import.ts';
+import { LiveSessions, type Expectation, type LiveSession, type NotLive } from './live.ts';
 import { Ownership } from './ownership.ts';
 import {
   BLOB_TABLE,
@@ -140,7 +142,15 @@ class Sessions implements SessionService {
     const at = new Date(await this.#log.now()).toISOString();
     const view = fold(EMPTY_VIEW, { ...open, seq: 1, at });
     const summary = summaryOf(sessionId, view);
-    const first = { records: [bytes], key: keyOf(open), rows: [sessionRow(summary, view)] };
+    return this.#createWith(open, { records: [bytes], key: keyOf(open), rows: [sessionRow(summary, view)] }, summary);
+  }
+
+  async #createWith(
+    open: Extract<Command, { type: 'session-open' }>,
+    first: Append,
+    summary: SessionSummary,
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    const { sessionId } = open;
     const created = await this.#log.create(streamOf(sessionId), {
       contentType: 'application/json',
       consumers: ['run'],
@@ -158,6 +168,16 @@ class Sessions implements SessionService {
       default:
         return refused(faultOf(created, sessionId));
     }
+  }
+
+  async import(
+    open: Extract<Command, { type: 'session-open' }>,
+    entries: readonly EntryBody[],
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    if (!this.#admits) return refused(SHUTTING_DOWN);
+    const at = new Date(await this.#log.now()).toISOString();
+    const { records, rows, summary } = importedSession(open, entries, at);
+    return this.#createWith(open, { records, rows, key: keyOf(open) }, summary);
   }
 
   /** A retried creation finds its session; another's under the same id is a conflict. */
@@ -193,9 +213,11 @@ class Sessions implements SessionService {
       return refused(queueFull(this.#queueMax));
     }
     this.#arriving.set(sessionId, arriving + 1);
+    const expectation = live.expect(command.clientId);
     try {
-      return await this.#append(live, command);
+      return await this.#append(live, command, expectation);
     } finally {
+      live.forget(expectation);
       const left = (this.#arriving.get(sessionId) ?? 1) - 1;
       if (left === 0) this.#arriving.delete(sessionId);
       else this.#arriving.set(sessionId, left);
@@ -207,7 +229,7 @@ class Sessions implements SessionService {
     return (await this.#log.findKey(streamOf(sessionId), command.clientId)) === undefined;
   }
 
-  async #append(live: LiveSession, command: Command): Promise<Receipt> {
+  async #append(live: LiveSession, command: Command, expectation: Expectation): Promise<Receipt> {
     const { sessionId } = live;
     const verdict = await this.#log.append(streamOf(sessionId), {
       records: [encodeEntry(command)],
@@ -216,9 +238,9 @@ class Sessions implements SessionService {
     switch (verdict.kind) {
       case 'appended':
         this.#ownership.wake(sessionId);
-        return this.#receipt(live, verdict.first, false);
+        return this.#receipt(live, verdict.first, false, expectation);
       case 'duplicate':
-        return this.#receipt(live, verdict.first, true);
+        return this.#receipt(live, verdict.first, true, expectation);
       case 'key-conflict':
         return refused(
           fault(
@@ -239,9 +261,9 @@ class Sessions implements SessionService {
   }
 
   /** The fold at the command's own seq: at hand for a fresh one, made again from the log for an old one. */
-  async #receipt(live: LiveSession, seq: number, duplicate: boolean): Promise<Receipt> {
+  async #receipt(live: LiveSession, seq: number, duplicate: boolean, expectation: Expectation): Promise<Receipt> {
     await live.reached(seq);
-    const known = live.verdictAt(seq) ?? (await this.#verdictFromLog(live.sessionId, seq));
+    const known = expectation.judged ?? live.verdictAt(seq) ?? (await this.#verdictFromLog(live.sessionId, seq));
     if (known === undefined) return refused(fault('session-deleted', `Session ${live.sessionId} was deleted.`));
     return { kind: 'ok', seq, duplicate, ...known };
   }

@@ -61,7 +61,7 @@ export interface RowState {
   readonly summary: string;
 }
 
-const NO_ROWS: RowState = { rowedSeq: 0, checkpointSeq: 0, summary: '' };
+export const NO_ROWS: RowState = { rowedSeq: 0, checkpointSeq: 0, summary: '' };
 
 /** How far the stored rows reach. */
 export async function loadRowState(log: Log, sessionId: SessionId): Promise<RowState> {

@@ -87,6 +87,11 @@ export interface SessionService {
   create(
     open: Extract<Command, { type: 'session-open' }>,
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>>;
+  /** A new session of another one's entries (`import.ts`). The opening's client id names the import, for retries. */
+  import(
+    open: Extract<Command, { type: 'session-open' }>,
+    entries: readonly EntryBody[],
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>>;
   /** Appends a command; see rule 2. */
   submit(sessionId: SessionId, command: Command): Promise<Receipt>;
   /** The owner of a session, for the right to see it. */

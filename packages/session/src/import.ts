@@ -1,0 +1,90 @@
+/**
+ * A session made of another one's entries: pure, from a list of entries to what is appended when its stream is created.
+ *
+ * 1. The entries are taken as they are, in their order, behind an opening of the importer's own: the new session is theirs, its
+ *    commands keep their authors.
+ * 2. Nothing starts by being imported: a turn that ran ends `interrupted`, what waited in the queue is withdrawn.
+ * 3. No permission comes along: an approval for a session or for always counts as one for once. A file is somebody else's word.
+ * 4. Rows are made as the owner would have made them, turn by turn, so that pages and search know all of them.
+ */
+import { crc32 } from 'node:zlib';
+import { EMPTY_VIEW, fold, type ClientId, type Command, type EntryBody, type View } from '@holdfast/protocol';
+import type { RowChange } from '@holdfast/log';
+import { NO_ROWS, rowsFor, summaryOf, type RowState } from './rows.ts';
+import { encodeEntry, type SessionSummary } from './service.ts';
+
+export type Opening = Extract<Command, { type: 'session-open' }>;
+
+export interface ImportedSession {
+  readonly records: readonly Uint8Array[];
+  readonly rows: readonly RowChange[];
+  readonly summary: SessionSummary;
+}
+
+/** @param at ISO time of the import: entries that come from elsewhere are as old as this log knows them. */
+export function importedSession(opening: Opening, entries: readonly EntryBody[], at: string): ImportedSession {
+  const records: Uint8Array[] = [];
+  const rows = new Map<string, RowChange>();
+  let view: View = EMPTY_VIEW;
+  let state: RowState = NO_ROWS;
+
+  const take = (body: EntryBody): void => {
+    const bytes = encodeEntry(body);
+    records.push(bytes);
+    view = fold(view, { ...body, seq: records.length, at });
+    if (body.type !== 'stream-end') return;
+    const derived = rowsFor(opening.sessionId, view, crc32(bytes), state);
+    state = derived.state;
+    // Rule 4. A later row of the same name takes the place of an earlier one.
+    for (const row of derived.rows) rows.set(`${row.table}/${row.key}`, row);
+  };
+
+  const [first] = entries;
+  const { title, agent, model } = first?.type === 'session-open' ? first : ({} as Partial<Opening>);
+  take({ ...present({ title, agent, model }), ...opening });
+  for (const entry of entries) if (entry.type !== 'session-open') take(withoutGrant(entry));
+  for (const entry of restOf(view, opening)) take(entry);
+  for (const row of rowsFor(opening.sessionId, view, crc32(records.at(-1)!), { ...state, summary: '' }).rows)
+    rows.set(`${row.table}/${row.key}`, row);
+  return { records, rows: [...rows.values()], summary: summaryOf(opening.sessionId, view) };
+}
+
+/** Rule 3. */
+function withoutGrant(entry: EntryBody): EntryBody {
+  const grants =
+    (entry.type === 'prompt-answer' || entry.type === 'prompt-close') &&
+    (entry.answer === 'session' || entry.answer === 'always');
+  return grants ? { ...entry, answer: 'once' } : entry;
+}
+
+/** Rule 2. */
+function restOf({ turn, closing, queue }: View, { author }: Opening): readonly EntryBody[] {
+  const turnId = turn?.turnId ?? closing;
+  const ended: EntryBody[] =
+    turn === null
+      ? []
+      : [
+          {
+            type: 'turn-end',
+            turnId: turn.turnId,
+            outcome: 'interrupted',
+            reason: 'The session was imported while this turn ran.',
+          },
+        ];
+  const steers = turn?.steers ?? [];
+  return [
+    ...ended,
+    ...(turnId === null ? [] : [{ type: 'stream-end', turnId } as const]),
+    ...[...queue, ...steers].map(({ messageId }, n): EntryBody => ({
+      type: 'message-withdraw',
+      clientId: `import_${n}` as ClientId,
+      author,
+      messageId,
+    })),
+  ];
+}
+
+const present = <T extends object>(fields: T): { readonly [K in keyof T]?: NonNullable<T[K]> } =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined)) as {
+    readonly [K in keyof T]?: NonNullable<T[K]>;
+  };
