@@ -43,6 +43,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'get /v1/feed': undefined,
   'get /v1/sessions/{sessionId}/turns/{turnId}/stream': undefined,
   'get /v1/sessions/{sessionId}/export': undefined,
+  'post /v1/import': 'bytes',
   'post /v1/blobs': 'bytes',
   'get /v1/blobs/{hash}': undefined,
   'get /v1/agents': undefined,

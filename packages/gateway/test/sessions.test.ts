@@ -289,4 +289,75 @@ describe('turns', () => {
   });
 });
 
+describe('import', () => {
+  test('what was exported comes back as a session of the importer, with nothing running and no permission', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    await api.call('PATCH', `/v1/sessions/${id}`, { title: 'Voyage' });
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    await api.send(id, '/scene plain tokens=10 rate=5000');
+    await stream.untilType('stream-end');
+    await api.send(id, '/scene approval rate=5000');
+    const prompt = (await stream.untilType('prompt-open')).at(-1)!.json;
+    await api.call('POST', `/v1/sessions/${id}/prompts/${prompt.promptId}`, { answer: 'session' });
+    await stream.untilType('stream-end');
+    await api.send(id, '/scene long rate=5');
+    await stream.untilType('text-delta');
+    await api.send(id, 'waits');
+    const file = (await api.call('GET', `/v1/sessions/${id}/export`)).text;
+
+    const alice = await api.issue('alice', 'write');
+    const send = (content: string) =>
+      api.call('POST', '/v1/import', content, {
+        token: alice.token,
+        headers: { 'idempotency-key': 'i1', 'content-type': 'application/x-ndjson' },
+      });
+    const [first, again] = [await send(file), await send(file)];
+    expect([first.status, again.status]).toEqual([201, 200]);
+    const { sessionId } = first.body.session;
+    expect(again.body.session.sessionId).toBe(sessionId);
+    const [from, to] = [
+      (await api.call('GET', `/v1/sessions/${id}`)).body,
+      (await api.call('GET', `/v1/sessions/${sessionId}`, undefined, { token: alice.token })).body,
+    ];
+    expect(to.session).toMatchObject({ owner: 'alice', title: 'Voyage', state: 'idle', queued: 0 });
+    const settled = (view: { messages: { text: string; role: string }[] }) =>
+      view.messages.slice(0, 4).map(({ text, role }) => [role, text]);
+    expect(settled(to.view)).toEqual(settled(from.view));
+    expect([from.view.grants.length, to.view.grants]).toEqual([1, []]);
+    expect(to.view.messages.at(-1)).toMatchObject({ role: 'assistant', state: 'interrupted' });
+    expect(
+      (await api.call('GET', `/v1/sessions?q=voyage`, undefined, { token: alice.token })).body.sessions,
+    ).toHaveLength(1);
+    const next = await api.call(
+      'POST',
+      `/v1/sessions/${sessionId}/messages`,
+      { text: '/scene plain tokens=3 rate=5000' },
+      { token: alice.token },
+    );
+    const after = await api.stream(`/v1/sessions/${sessionId}/turns/${next.body.turnId}/stream`, {
+      token: alice.token,
+    });
+    expect((await after.untilType('turn-end')).at(-1)?.json).toMatchObject({ outcome: 'completed' });
+  });
+
+  test('a file that was cut off, or is another, makes nothing', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const file = (await api.call('GET', `/v1/sessions/${id}/export`)).text.trimEnd().split('\n');
+    for (const content of [
+      file.slice(0, -1).join('\n'),
+      file.slice(1).join('\n'),
+      '{}',
+      'x',
+      [file[0], '{"type":"launch"}', file.at(-1)].join('\n'),
+    ]) {
+      const refused = await api.call('POST', '/v1/import', content);
+      expect(refused.body).toMatchObject({ status: 400, fault: 'invalid-request' });
+      expect(refused.body.detail).toMatch(/^Line \d+ of the file/);
+    }
+    expect((await api.call('GET', '/v1/sessions')).body.sessions).toHaveLength(1);
+  });
+});
+
 const limits = async () => (await import('../src/index.ts')).configOf({}).limits;

@@ -29,7 +29,7 @@ export async function readJson(incoming: IncomingMessage, limits: BodyLimits): P
 }
 
 /** Rule 1. @returns undefined where there are more */
-async function readBytes(incoming: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
+export async function readBytes(incoming: IncomingMessage, bytesMax: number): Promise<Buffer | undefined> {
   if (Number(incoming.headers['content-length'] ?? 0) > bytesMax) return undefined;
   const chunks: Buffer[] = [];
   let size = 0;
