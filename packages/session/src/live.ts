@@ -5,12 +5,32 @@
  * 2. All users of a session in this process share one, and it is gone with the last of them: an idle session costs nothing.
  * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
  */
-import { fold, isCommand, judge, type Command, type SessionId, type Verdict, type View } from '@holdfast/protocol';
+import {
+  fold,
+  isCommand,
+  judge,
+  type ClientId,
+  type Command,
+  type SessionId,
+  type Verdict,
+  type View,
+} from '@holdfast/protocol';
 import type { Delivery, Log, LogRecord, Refused, Subscription } from '@holdfast/log';
 import { loadCheckpoint, streamOf } from './rows.ts';
 import { decodeEntry } from './service.ts';
 
-const VERDICTS_MAX = 1_024;
+const VERDICTS_MAX = 256;
+
+export interface Judged {
+  readonly command: Command;
+  readonly verdict: Verdict;
+}
+
+/** Somebody waits for the verdict on their command. */
+export interface Expectation {
+  readonly clientId: ClientId;
+  judged: Judged | undefined;
+}
 
 /** Why a live session has ended: its last user left, or its stream did. */
 export type LiveEnd = 'deleted' | 'missing' | 'released';
@@ -22,7 +42,9 @@ export class LiveSession {
   tag: number;
   ended: LiveEnd | undefined;
   readonly #subscription: Subscription;
-  readonly #verdicts = new Map<number, { readonly command: Command; readonly verdict: Verdict }>();
+  /** The latest, for retries that come soon. */
+  readonly #verdicts = new Map<number, Judged>();
+  readonly #expected = new Map<ClientId, Set<Expectation>>();
   readonly #waiters = new Set<{ readonly seq: number; readonly resolve: () => void }>();
   readonly #onCommand = new Set<() => void>();
 
@@ -50,8 +72,23 @@ export class LiveSession {
     await new Promise<void>((resolve) => this.#waiters.add({ seq, resolve }));
   }
 
+  /** Called before a command is appended: however much comes in between, its verdict is kept until `forget`. */
+  expect(clientId: ClientId): Expectation {
+    const expectation: Expectation = { clientId, judged: undefined };
+    const others = this.#expected.get(clientId);
+    if (others === undefined) this.#expected.set(clientId, new Set([expectation]));
+    else others.add(expectation);
+    return expectation;
+  }
+
+  forget(expectation: Expectation): void {
+    const others = this.#expected.get(expectation.clientId);
+    others?.delete(expectation);
+    if (others?.size === 0) this.#expected.delete(expectation.clientId);
+  }
+
   /** The verdict on a command that was folded here lately. */
-  verdictAt(seq: number): { readonly command: Command; readonly verdict: Verdict } | undefined {
+  verdictAt(seq: number): Judged | undefined {
     return this.#verdicts.get(seq);
   }
 
@@ -96,8 +133,9 @@ export class LiveSession {
     if (command) for (const run of this.#onCommand) run();
   }
 
-  #note(seq: number, result: { readonly command: Command; readonly verdict: Verdict }): void {
-    this.#verdicts.set(seq, result);
+  #note(seq: number, judged: Judged): void {
+    for (const expectation of this.#expected.get(judged.command.clientId) ?? []) expectation.judged ??= judged;
+    this.#verdicts.set(seq, judged);
     if (this.#verdicts.size <= VERDICTS_MAX) return;
     const [oldest] = this.#verdicts.keys();
     if (oldest !== undefined) this.#verdicts.delete(oldest);
@@ -133,7 +171,11 @@ export class LiveSessions {
       shared.users -= 1;
       if (shared.users === 0) {
         this.#lives.delete(sessionId);
-        void shared.opening.then((opened) => opened.kind === 'live' && opened.live.close('released'));
+        // A session that could not be opened has told its users so; there is nothing to close.
+        void shared.opening.then(
+          (opened) => opened.kind === 'live' && opened.live.close('released'),
+          () => undefined,
+        );
       }
     }
   }

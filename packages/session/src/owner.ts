@@ -59,13 +59,17 @@ export class Tenure {
       stream: streamOf(live.sessionId),
       epoch,
       clock: ports.clock,
-      onAppended: () => live.catchUp(),
+      onAppended: (last) => live.reached(last),
     });
   }
 
-  /** Ends the tenure from outside: the lease is over, or the process stops. */
+  /**
+   * Ends the tenure from outside: the lease is over, or the process stops. The run is cut here and now (D2): the tenure
+   * itself may be waiting for a store that does not answer.
+   */
   cut(): void {
     this.#writer.put();
+    this.#run?.abandon();
     this.wake();
   }
 

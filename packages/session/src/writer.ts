@@ -2,7 +2,8 @@
  * The owner's pen: run events go to the log through it, fenced, in order, each once.
  *
  * 1. One append is under way at a time; what is written meanwhile goes into the next one. Order is the order of `write`.
- * 2. `write` resolves when its entries are durable (persist, then show: R36).
+ * 2. `write` resolves when its entries are durable (persist, then show: R36), and the owner's view holds them: who decides after
+ *    a write decides on what it wrote, however far behind others' commands the view was.
  * 3. A store that is unavailable is asked again until it answers; a producer seq makes the repeat the same append, whether
  *    or not the first try had arrived.
  * 4. A stale fence ends the pen for good: `lost` resolves, later writes resolve `lost` and reach nothing (R9, R12).
@@ -32,14 +33,20 @@ export class Writer {
   readonly #stream: StreamName;
   readonly #epoch: number;
   readonly #clock: Clock;
-  readonly #onAppended: () => void;
+  readonly #onAppended: (last: number) => Promise<void>;
   #next: Batch = emptyBatch();
   #nextSeq = 0;
   #busy = false;
   readonly #end = new AbortController();
   backlogBytes = 0;
 
-  constructor(options: { log: Log; stream: StreamName; epoch: number; clock: Clock; onAppended: () => void }) {
+  constructor(options: {
+    log: Log;
+    stream: StreamName;
+    epoch: number;
+    clock: Clock;
+    onAppended: (last: number) => Promise<void>;
+  }) {
     this.#log = options.log;
     this.#stream = options.stream;
     this.#epoch = options.epoch;
@@ -77,7 +84,6 @@ export class Writer {
       this.#next = emptyBatch();
       const written = await this.#append(batch);
       this.backlogBytes -= batch.records.reduce((sum, bytes) => sum + bytes.byteLength, 0);
-      if (written === 'durable') this.#onAppended();
       for (const done of batch.done) done(written);
     }
     this.#busy = false;
@@ -88,12 +94,13 @@ export class Writer {
     const producer = { id: 'run', epoch: this.#epoch, seq: this.#nextSeq };
     for (let waitMs = RETRY_FIRST_MS; !this.#end.signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
       const verdict = await this.#try({ records, rows, fence, producer });
-      if (verdict === 'appended' || verdict === 'duplicate') {
+      if (verdict.kind === 'appended' || verdict.kind === 'duplicate') {
         this.#nextSeq += 1;
+        await this.#onAppended(verdict.last);
         return 'durable';
       }
       // Everything but an unavailable store means that somebody else owns the session, or nobody can.
-      if (verdict !== 'unavailable') break;
+      if (verdict.kind !== 'unavailable') break;
       await this.#clock.sleep(waitMs, this.#end.signal);
     }
     this.#end.abort();
@@ -101,11 +108,11 @@ export class Writer {
   }
 
   /** An answer that did not come is no answer: the append may have arrived or not (rule 3). */
-  async #try(append: Append): Promise<AppendVerdict['kind']> {
+  async #try(append: Append): Promise<AppendVerdict | { readonly kind: 'unavailable' }> {
     try {
-      return (await this.#log.append(this.#stream, append)).kind;
+      return await this.#log.append(this.#stream, append);
     } catch {
-      return 'unavailable';
+      return { kind: 'unavailable' };
     }
   }
 }
