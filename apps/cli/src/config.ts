@@ -1,20 +1,20 @@
 /** The configuration, as every command reads it. */
-import { configHelp, loadConfig, type Config } from '@holdfast/gateway';
-import { fault, FaultError } from '@holdfast/protocol';
+import { configHelp, loadConfig, type Environment } from '@holdfast/gateway/config';
+import type { Config } from '@holdfast/gateway';
+import { fault, FaultError } from '@holdfast/protocol/fault';
 
 /** @throws FaultError that names every problem */
-export function readConfig(): Config {
-  const loaded = loadConfig(process.env, process.cwd());
+export function readConfig(changes: Environment = {}): Config {
+  const loaded = loadConfig({ ...process.env, ...changes }, process.cwd());
   if (loaded.kind === 'config') return loaded.config;
-  throw new FaultError(fault('invalid-config', `the configuration is not usable.\n  ${loaded.problems.join('\n  ')}`));
+  const [first, ...more] = loaded.problems;
+  throw new FaultError(fault('invalid-config', [first, ...more.map((problem) => `          ${problem}`)].join('\n')));
 }
 
 export function printConfig(): void {
-  const rows = configHelp();
-  const width = Math.max(...rows.map((row) => row.env.length));
-  for (const { env, key, about, fallback } of rows) {
+  for (const { env, key, about, fallback } of configHelp()) {
     process.stdout.write(
-      `${env.padEnd(width)}  ${about}${fallback === '' ? '' : ` (${fallback})`}\n${' '.repeat(width)}  in holdfast.config.json: ${key}\n`,
+      `${env}\n    ${about}.${fallback === '' ? '' : ` Default: ${fallback}.`} In the file: ${key}.\n`,
     );
   }
 }

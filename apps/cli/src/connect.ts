@@ -1,60 +1,82 @@
 /**
- * Finds the gateway that a command talks to: the one named by flag or environment, else the one that runs on this machine's data
- * directory, whose token only its user can read.
+ * The gateway that a command talks to: the one that is named by flag or environment, else the one that runs on this
+ * machine's data directory, whose address and token stand there in a file that only its user can read.
  */
-import { createClient, type HoldfastClient } from '@holdfast/client';
+import { createClient, createCredentials, type Credentials, type HoldfastClient } from '@holdfast/client';
 import { nodeTransport } from '@holdfast/client/node';
-import { readLocalGateway } from '@holdfast/gateway';
-import { fault, FaultError } from '@holdfast/protocol';
+import { readLocalGateway, type LocalGateway } from '@holdfast/gateway/local';
+import { fault, FaultError } from '@holdfast/protocol/fault';
 import { readConfig } from './config.ts';
+import { badInput } from './failure.ts';
 
 export interface ConnectOptions {
   readonly url?: string;
   readonly token?: string;
 }
 
-export interface Gateway {
+export interface GatewayAddress {
+  /** Without a slash at its end. */
   readonly url: string;
-  readonly token: string | undefined;
+  readonly credentials: Credentials;
 }
 
 /** @throws FaultError with the cure where there is none */
-export async function findGateway({ url, token }: ConnectOptions): Promise<Gateway> {
-  if (url !== undefined) return { url: url.replace(/\/+$/, ''), token };
+async function findGateway({ url, token }: ConnectOptions): Promise<GatewayAddress> {
+  const named = url === undefined ? undefined : checkUrl(url);
+  if (named !== undefined && token !== undefined) return { url: named, credentials: createCredentials({ token }) };
   const { data } = readConfig();
   const local = await readLocalGateway(data);
-  if (local === undefined) {
+  if (local === undefined && named === undefined)
     throw new FaultError(
       fault(
         'disconnected',
-        `No gateway runs on ${data}. Start one with "holdfast serve", or name one with --url and --token.`,
+        `No gateway runs on ${data}. Another one is named by --url and --token, or HOLDFAST_URL and HOLDFAST_TOKEN.`,
       ),
     );
-  }
-  return { url: local.url, token: token ?? local.token };
+  const address = named ?? local?.url ?? '';
+  if (token !== undefined) return { url: address, credentials: createCredentials({ token }) };
+  return { url: address, credentials: localCredentials(data, address, local) };
 }
 
-export async function connect(options: ConnectOptions): Promise<HoldfastClient> {
-  const { url, token } = await findGateway(options);
-  return createClient({ baseUrl: url, transport: nodeTransport(), ...(token === undefined ? {} : { token }) });
+/** The gateway's own token, anew at each of its starts: a command that outlives a restart reads it again. */
+function localCredentials(data: string, url: string, known: LocalGateway | undefined): Credentials {
+  return createCredentials({
+    ...(known?.url === url ? { token: known.token } : {}),
+    refresh: async (stale) => {
+      const now = await readLocalGateway(data);
+      if (now?.url === url && now.token !== stale) return { kind: 'renewed', token: now.token };
+      return {
+        kind: 'refused',
+        fault: fault('auth-refused', `The gateway at ${url} does not take the token that this command has.`),
+      };
+    },
+  });
 }
 
-/** One request and its JSON; @throws FaultError what the gateway says against it */
-export async function call(client: HoldfastClient, method: string, path: string, json?: unknown): Promise<unknown> {
-  const answer = await client.call(method, path, json);
-  if (answer.kind === 'ok') return answer.body;
-  throw new FaultError(answer.fault);
+function checkUrl(url: string): string {
+  if (!URL.canParse(url) || !/^https?:$/.test(new URL(url).protocol))
+    throw badInput(`--url is '${url}', which is no address of a gateway. It looks like http://127.0.0.1:7420.`);
+  return url.replace(/\/+$/, '');
 }
 
 /** Runs with a client, and closes it whatever happens. */
-export async function withClient(
+export async function withClient<T>(
   options: ConnectOptions,
-  run: (client: HoldfastClient) => Promise<void>,
-): Promise<void> {
-  const client = await connect(options);
+  run: (client: HoldfastClient, gateway: GatewayAddress) => Promise<T>,
+): Promise<T> {
+  const gateway = await findGateway(options);
+  const { url, credentials } = gateway;
+  const client = createClient({ baseUrl: url, transport: nodeTransport(), credentials });
   try {
-    await run(client);
+    return await run(client, gateway);
   } finally {
     await client.close();
   }
+}
+
+/** One request and its JSON. @throws FaultError what the gateway says against it */
+export async function call(client: HoldfastClient, method: string, path: string, body?: unknown): Promise<unknown> {
+  const answer = await client.call(method, path, body);
+  if (answer.kind === 'ok') return answer.body;
+  throw new FaultError(answer.fault);
 }

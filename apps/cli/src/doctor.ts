@@ -1,14 +1,24 @@
 /**
- * `holdfast doctor`: one line a check, with the cure where something is wrong. The exit code is 1 where anything is.
+ * `holdfast doctor`: one line a check, with the cure where something is wrong.
+ *
+ * 1. It changes nothing, and can run beside a gateway.
+ * 2. Each check runs, whatever the one before it found; a check that breaks is a finding.
  */
 import { constants, existsSync } from 'node:fs';
-import { access, mkdir, stat, statfs } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { access, stat, statfs } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
 import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { styleText } from 'node:util';
 import { openAgents, readLocalGateway, type Config } from '@holdfast/gateway';
 import { checkDirectory, DATABASE_FILE } from '@holdfast/log/sqlite';
-import { FaultError } from '@holdfast/protocol';
 import { readConfig } from './config.ts';
+import { EXIT, explain } from './failure.ts';
+import { json } from './text.ts';
+
+export interface DoctorOptions {
+  readonly json: boolean;
+}
 
 type Finding = { readonly kind: 'good' | 'bad' | 'note'; readonly text: string };
 const good = (text: string): Finding => ({ kind: 'good', text });
@@ -17,53 +27,115 @@ const note = (text: string): Finding => ({ kind: 'note', text });
 
 const FREE_BYTES_MIN = 1024 ** 3;
 const MODEL_TIMEOUT_MS = 10_000;
+const PROBE_TIMEOUT_MS = 3_000;
+const OTHERS = 0o077;
+const WEB_BUILD = fileURLToPath(new URL('../../web/dist/index.html', import.meta.url));
 
-export async function doctor(): Promise<void> {
+const CHECKS: readonly (readonly [string, (config: Config) => Finding | Promise<Finding>])[] = [
+  ['data', checkData],
+  ['database', checkDatabase],
+  ['disk', checkDisk],
+  ['gateway', checkGateway],
+  ['page', checkPage],
+  ['model', checkModel],
+  ['workspace', checkWorkspace],
+];
+
+export async function doctor(options: DoctorOptions): Promise<void> {
+  print('node', good(`${process.versions.node} on ${process.platform} ${process.arch}`), options);
+  // Nothing else can be looked at without it: its fault ends the command, with the cure.
   const config = readConfig();
-  const checks: readonly [string, (config: Config) => Promise<Finding>][] = [
-    ['node', checkNode],
-    ['data', checkData],
-    ['database', checkDatabase],
-    ['disk', checkDisk],
-    ['gateway', checkGateway],
-    ['model', checkModel],
-    ['workspace', checkWorkspace],
-  ];
+  print('config', checkConfigFile(), options);
   let isWell = true;
-  for (const [name, check] of checks) {
-    const finding = await check(config).catch((error: unknown) =>
-      bad(error instanceof FaultError ? error.fault.detail : String(error)),
-    );
+  for (const [name, check] of CHECKS) {
+    const finding = await attempt(() => check(config));
     isWell &&= finding.kind !== 'bad';
-    const sign = finding.kind === 'bad' ? 'BAD ' : finding.kind === 'good' ? 'ok  ' : 'note';
-    process.stdout.write(`${sign}  ${name.padEnd(10)}${finding.text}\n`);
+    print(name, finding, options);
   }
-  process.exitCode = isWell ? 0 : 1;
+  if (!isWell) process.exitCode = EXIT.failed;
 }
 
-function checkNode(): Promise<Finding> {
-  return Promise.resolve(good(`${process.version} on ${process.platform} ${process.arch}`));
+async function attempt(check: () => Finding | Promise<Finding>): Promise<Finding> {
+  try {
+    return await check();
+  } catch (error) {
+    return bad(explain(error).text);
+  }
 }
 
-async function checkData({ data }: Config): Promise<Finding> {
-  await mkdir(data, { recursive: true, mode: 0o700 });
-  await access(data, constants.R_OK | constants.W_OK);
-  const { mode } = await stat(data);
-  if ((mode & 0o077) !== 0)
-    return note(`${data} can be read by other users of this machine. To keep conversations private: chmod 700 ${data}`);
+const SIGNS = {
+  good: () => styleText('green', 'ok   '),
+  note: () => styleText('dim', 'note '),
+  bad: () => styleText('red', 'BAD  '),
+};
+
+function print(name: string, { kind, text }: Finding, options: DoctorOptions): void {
+  if (options.json) process.stdout.write(json({ check: name, finding: kind, text }));
+  else process.stdout.write(`${SIGNS[kind]()} ${name.padEnd(10)} ${text}\n`);
+}
+
+// ── the checks ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** It was read without a fault. */
+function checkConfigFile(): Finding {
+  const file = path.resolve(process.env['HOLDFAST_CONFIG'] ?? 'holdfast.config.json');
+  const isThere = process.env['HOLDFAST_CONFIG'] !== '' && existsSync(file);
+  return good(isThere ? file : 'no file: the environment and the defaults');
+}
+
+async function checkData({ data, store }: Config): Promise<Finding> {
+  if (store.kind === 'memory') return note('the store is memory: everything is gone at the end of the process');
+  const found = await stat(data).catch(() => undefined);
+  if (found === undefined) return checkPlaceFor(data);
+  if (!found.isDirectory()) return bad(`${data} is no directory. Set HOLDFAST_DATA to one.`);
+  await access(data, constants.R_OK | constants.W_OK | constants.X_OK);
+  if (process.platform !== 'win32' && (found.mode & OTHERS) !== 0)
+    return bad(`${data} is open to other users of this machine, with every conversation in it. Run: chmod 700 ${data}`);
   return good(data);
 }
 
+async function checkPlaceFor(data: string): Promise<Finding> {
+  const above = await nearestDirectory(data);
+  await access(above, constants.W_OK | constants.X_OK);
+  return note(`${data} is not there yet; the first start makes it`);
+}
+
+async function nearestDirectory(place: string): Promise<string> {
+  const above = path.dirname(place);
+  return existsSync(above) || above === place ? above : nearestDirectory(above);
+}
+
 async function checkDatabase({ data, store }: Config): Promise<Finding> {
-  if (store.kind !== 'sqlite') return note(`the store is ${store.kind}; there is no file to check`);
+  if (store.kind === 'memory') return note('none: the store is memory');
+  if (store.kind === 'postgres') return checkPostgres(store.url);
   if (!existsSync(path.join(data, DATABASE_FILE))) return note('there is none yet; the first start makes it');
   const problems = checkDirectory(data);
   if (problems.length === 0) return good('every page and every log is whole');
-  return bad(`${problems.slice(0, 5).join('; ')}. Stop the gateway, keep a copy of ${data}, and restore a backup.`);
+  return bad(
+    `${problems.slice(0, 5).join('; ')}. Stop the gateway, keep a copy of ${data}, then: holdfast restore BACKUP`,
+  );
+}
+
+/** Whether something listens there. Who may log in, and whether it fsyncs, the gateway says when it starts. */
+function checkPostgres(url: string): Promise<Finding> {
+  const { hostname, port } = new URL(url);
+  const where = `${hostname === '' ? 'localhost' : hostname}:${port === '' ? '5432' : port}`;
+  return new Promise((resolve) => {
+    const socket = connect({ host: hostname === '' ? 'localhost' : hostname, port: Number(port === '' ? 5432 : port) });
+    const say = (finding: Finding): void => {
+      socket.destroy();
+      resolve(finding);
+    };
+    const lost = (why: string): Finding =>
+      bad(`PostgreSQL does not answer at ${where} (${why}). Start it, or correct HOLDFAST_STORE.`);
+    socket.setTimeout(PROBE_TIMEOUT_MS, () => say(lost('timeout')));
+    socket.once('connect', () => say(good(`PostgreSQL answers at ${where}`)));
+    socket.once('error', (error: NodeJS.ErrnoException) => say(lost(error.code ?? error.message)));
+  });
 }
 
 async function checkDisk({ data }: Config): Promise<Finding> {
-  const { bavail, bsize } = await statfs(data);
+  const { bavail, bsize } = await statfs(existsSync(data) ? data : await nearestDirectory(data));
   const freeBytes = bavail * bsize;
   const text = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB free`;
   return freeBytes < FREE_BYTES_MIN ? bad(`${text}. A full disk refuses messages; make room.`) : good(text);
@@ -71,20 +143,34 @@ async function checkDisk({ data }: Config): Promise<Finding> {
 
 async function checkGateway({ data, host, port }: Config): Promise<Finding> {
   const local = await readLocalGateway(data);
-  if (local !== undefined) {
-    const answer = await fetch(`${local.url}/readyz`, { signal: AbortSignal.timeout(3_000) }).catch(() => undefined);
-    if (answer?.ok === true) return good(`runs as process ${local.pid} at ${local.url}`);
-  }
-  if (port === 0 || (await isFree(host, port))) return good(`does not run; ${host}:${port} is free`);
-  return bad(`port ${port} on ${host} is taken by another program. Stop it, or set HOLDFAST_PORT.`);
+  if (local !== undefined && (await isReady(local.url))) return good(`runs as process ${local.pid} at ${local.url}`);
+  if (port === 0) return good('does not run');
+  const refusal = await listenRefusal(host, port);
+  if (refusal === undefined) return good(`does not run; ${host}:${port} is free`);
+  if (refusal === 'EADDRINUSE')
+    return bad(`port ${port} on ${host} is taken by another program. Stop it, or set HOLDFAST_PORT to another port.`);
+  return bad(`${host}:${port} cannot be listened on (${refusal}). Correct HOLDFAST_HOST and HOLDFAST_PORT.`);
 }
 
-function isFree(host: string, port: number): Promise<boolean> {
+const isReady = (url: string): Promise<boolean> =>
+  fetch(`${url}/readyz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
+    ({ ok }) => ok,
+    () => false,
+  );
+
+/** The system's word against it; undefined: it can be listened on. */
+function listenRefusal(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const probe = createServer()
-      .once('error', () => resolve(false))
-      .listen(port, host, () => probe.close(() => resolve(true)));
+      .once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
+      .listen(port, host, () => probe.close(() => resolve(undefined)));
   });
+}
+
+function checkPage({ web }: Config): Finding {
+  const index = web === undefined ? WEB_BUILD : path.join(web, 'index.html');
+  if (existsSync(index)) return good(path.dirname(index));
+  return note('the web app is not built: the gateway serves the API alone. In a checkout, "npm start" builds it.');
 }
 
 async function checkModel(config: Config): Promise<Finding> {
@@ -101,9 +187,10 @@ async function checkModel(config: Config): Promise<Finding> {
 
 async function checkWorkspace({ workspace }: Config): Promise<Finding> {
   if (workspace === undefined)
-    return note('none: agents have no tools. Set HOLDFAST_WORKSPACE to a directory they may work in.');
+    return note('none: agents have no tools. Set HOLDFAST_WORKSPACE to a directory that they may work in.');
   const found = await stat(workspace).catch(() => undefined);
   if (found?.isDirectory() !== true)
     return bad(`HOLDFAST_WORKSPACE is ${workspace}, which is no directory. Make it, or name another.`);
+  await access(workspace, constants.R_OK | constants.W_OK | constants.X_OK);
   return good(path.resolve(workspace));
 }

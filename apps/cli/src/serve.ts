@@ -1,39 +1,50 @@
 /**
- * `holdfast serve`: the gateway until a signal ends it. One line says where it is, one more opens the page.
+ * `holdfast serve`: the gateway until a signal ends it. One line says where it is, the next opens the page.
  */
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { closeOnSignals, startGateway } from '@holdfast/gateway';
 import { readConfig } from './config.ts';
 
-export async function serve(): Promise<void> {
-  const config = readConfig();
-  const webDirectory = fileURLToPath(new URL('../../web/dist/', import.meta.url));
-  const gateway = await startGateway(config, { webDirectory });
+export interface ServeOptions {
+  readonly host?: string;
+  readonly port?: string;
+  readonly data?: string;
+  readonly open: boolean;
+}
+
+const WEB_BUILD = fileURLToPath(new URL('../../web/dist/', import.meta.url));
+
+export async function serve({ host, port, data, open }: ServeOptions): Promise<void> {
+  const config = readConfig({
+    ...(host === undefined ? {} : { HOLDFAST_HOST: host }),
+    ...(port === undefined ? {} : { HOLDFAST_PORT: port }),
+    ...(data === undefined ? {} : { HOLDFAST_DATA: data }),
+  });
+  const gateway = await startGateway(config, existsSync(WEB_BUILD) ? { webDirectory: WEB_BUILD } : {});
   const ended = closeOnSignals(gateway);
   process.stdout.write(`holdfast ready ${gateway.url}\n`);
   const link = await gateway.startLink();
   process.stdout.write(`open ${link}\n`);
-  if (config.open && hasDisplay()) openBrowser(link);
+  if (open && config.open && hasDisplay(process.env)) openBrowser(link);
   await ended;
 }
 
-function hasDisplay(): boolean {
-  if (process.env['CI'] !== undefined || !process.stdout.isTTY) return false;
-  return (
-    process.platform !== 'linux' || process.env['DISPLAY'] !== undefined || process.env['WAYLAND_DISPLAY'] !== undefined
-  );
+function hasDisplay(env: Readonly<Record<string, string | undefined>>): boolean {
+  if ((env['CI'] ?? '') !== '' || env['SSH_CONNECTION'] !== undefined || !process.stdout.isTTY) return false;
+  return process.platform !== 'linux' || env['DISPLAY'] !== undefined || env['WAYLAND_DISPLAY'] !== undefined;
 }
 
-/** The link stays in the terminal if this fails: nobody needs to hear of it. */
+/** The link stands in the terminal, so a browser that does not come is no failure. Its code works once, and not for long. */
 function openBrowser(link: string): void {
-  const [command, ...args] =
+  const [command, args]: readonly [string, readonly string[]] =
     process.platform === 'darwin'
-      ? ['open', link]
+      ? ['open', [link]]
       : process.platform === 'win32'
-        ? ['cmd', '/c', 'start', '', link]
-        : ['xdg-open', link];
-  spawn(command ?? 'xdg-open', args, { stdio: 'ignore', detached: true })
+        ? ['cmd', ['/c', 'start', '', link]]
+        : ['xdg-open', [link]];
+  spawn(command, args, { stdio: 'ignore', detached: true })
     .on('error', () => undefined)
     .unref();
 }

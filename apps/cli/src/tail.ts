@@ -1,77 +1,92 @@
 /**
- * `holdfast tail SESSION`: entries as JSON lines, each with the cursor to go on from. It follows through lost connections until it
- * is stopped, or to the head with `--no-follow`.
+ * `holdfast tail SESSION`: a session's entries as they come, each with the cursor to go on from. It follows through lost
+ * connections until it is stopped; with `--no-follow` it ends at the head.
+ *
+ * 1. What was printed is exactly what was read: no entry twice, none left out. Where that cannot be kept it fails.
  */
-import { EventStreamClient, createCredentials } from '@holdfast/client';
+import { EventStreamClient } from '@holdfast/client';
 import { nodeTransport } from '@holdfast/client/node';
-import { fault, FaultError, parseCursor, parseId, type SessionId } from '@holdfast/protocol';
-import { call, findGateway, withClient, type ConnectOptions } from './connect.ts';
+import { parseCursor } from '@holdfast/protocol/cursor';
+import type { Entry } from '@holdfast/protocol/entry';
+import { fault, FaultError } from '@holdfast/protocol/fault';
+import { parseId, type SessionId } from '@holdfast/protocol/ids';
+import { call, withClient, type ConnectOptions, type GatewayAddress } from './connect.ts';
+import { badInput, EXIT } from './failure.ts';
+import { json, oneLine } from './text.ts';
 
-export async function tail(
-  session: string,
-  options: ConnectOptions & { readonly after: string; readonly follow: boolean },
-): Promise<void> {
+export interface TailOptions extends ConnectOptions {
+  readonly after: string;
+  readonly follow: boolean;
+  readonly json: boolean;
+}
+
+const LINE_CHARS = 160;
+
+export async function tail(session: string, options: TailOptions): Promise<void> {
+  const { after, follow } = options;
   const sessionId = parseId<SessionId>(session);
-  const from = parseCursor(options.after);
-  if (sessionId === undefined) throw new FaultError(fault('session-not-found', `"${session}" is no session id.`));
+  const from = parseCursor(after);
+  if (sessionId === undefined)
+    throw badInput(`'${oneLine(session, 80)}' is no session's id. "holdfast sessions" lists them.`);
   if (from === undefined)
-    throw new FaultError(
-      fault(
-        'invalid-cursor',
-        `--after is "${options.after}"; a cursor looks like 12.0a1b2c3d, and 0 is the beginning.`,
-      ),
+    throw badInput(
+      `--after is '${oneLine(after, 80)}', which is no cursor. One looks like 12.0a1b2c3d; 0 is the beginning.`,
     );
-  const head = options.follow ? Number.POSITIVE_INFINITY : await headOf(sessionId, options);
-  if (from.seq >= head) return;
-  await follow(sessionId, options, head);
-}
-
-async function headOf(sessionId: SessionId, options: ConnectOptions): Promise<number> {
-  let seq = 0;
-  await withClient(options, async (client) => {
-    ({ seq } = (await call(client, 'GET', `/v1/sessions/${sessionId}`)) as { readonly seq: number });
+  await withClient(options, async (client, gateway) => {
+    const { seq } = (await call(client, 'GET', `/v1/sessions/${sessionId}`)) as { readonly seq: number };
+    if (!follow && from.seq >= seq) return;
+    await print(sessionId, gateway, options, follow ? Number.POSITIVE_INFINITY : seq);
   });
-  return seq;
 }
 
-async function follow(
-  sessionId: SessionId,
-  options: ConnectOptions & { readonly after: string },
-  head: number,
-): Promise<void> {
-  const { url, token } = await findGateway(options);
+async function print(sessionId: SessionId, gateway: GatewayAddress, options: TailOptions, upTo: number): Promise<void> {
   const end = Promise.withResolvers<void>();
   const stream = new EventStreamClient({
     transport: nodeTransport(),
-    baseUrl: url,
-    ...(token === undefined ? {} : { credentials: createCredentials({ token }) }),
+    baseUrl: gateway.url,
+    credentials: gateway.credentials,
     target: { kind: 'session', sessionId, place: options.after },
     handlers: {
-      entry: (_session, entry, cursor) => {
-        process.stdout.write(`${JSON.stringify({ cursor, ...entry })}\n`);
-        if (entry.seq >= head) end.resolve();
+      entry: (_sessionId, entry, cursor) => {
+        if (entry.seq > upTo) return;
+        process.stdout.write(options.json ? json({ cursor, ...entry }) : lineOf(entry, cursor));
+        if (entry.seq === upTo) end.resolve();
       },
-      snapshot: ({ reason }) =>
-        end.reject(
-          new FaultError(
-            fault(
-              'invalid-cursor',
-              `The cursor ${options.after} cannot be served (${reason ?? 'unknown'}). Begin with --after 0.`,
-            ),
-          ),
-        ),
+      snapshot: ({ reason = 'a gap' }) => end.reject(unserved(reason)), // Rule 1.
+      gone: (_sessionId, why) => end.reject(new FaultError(why)),
       state: (state) => {
         if (state.kind === 'idle' && state.fault !== undefined) end.reject(new FaultError(state.fault));
         if (state.kind === 'waiting')
-          process.stderr.write(`${state.fault.detail} Trying again in ${Math.round(state.delayMs / 100) / 10} s.\n`);
+          process.stderr.write(`[${state.fault.detail} Trying again in ${(state.delayMs / 1_000).toFixed(1)} s.]\n`);
       },
+      error: end.reject,
     },
   });
-  process.once('SIGINT', () => end.resolve());
+  const interrupt = (): void => {
+    process.exitCode = EXIT.interrupted;
+    end.resolve();
+  };
+  process.once('SIGINT', interrupt);
   stream.start();
   try {
     await end.promise;
   } finally {
+    process.off('SIGINT', interrupt);
     await stream.close();
   }
+}
+
+const unserved = (reason: string): FaultError =>
+  new FaultError(
+    fault(
+      'invalid-cursor',
+      `The entries after this cursor cannot be had (${reason}): the log was restored, or they were dropped for good. Begin anew with --after 0.`,
+    ),
+  );
+
+function lineOf({ seq: _seq, at, type, ...rest }: Entry, cursor: string): string {
+  const what = 'text' in rest && Object.keys(rest).every((key) => /^(text|.*Id)$/.test(key)) ? rest.text : rest;
+  const width = process.stdout.isTTY ? Math.max(60, process.stdout.columns) : LINE_CHARS;
+  const front = `${cursor}  ${at.slice(11, 23)}  ${type.padEnd(14)}  `;
+  return `${front}${oneLine(JSON.stringify(what), width - front.length)}\n`;
 }

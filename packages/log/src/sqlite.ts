@@ -26,6 +26,7 @@ import { Hub } from './subscription.ts';
 export { backUpDirectory, checkDirectory } from './sqlite/offline.ts';
 export { DATABASE_FILE } from './sqlite/files.ts';
 export { readOwner, type Owner } from './sqlite/lock.ts';
+export { restoreDirectory } from './sqlite/restore.ts';
 export type { LogUsage } from './sqlite/reader-store.ts';
 
 export interface SqliteLogOptions {

@@ -59,7 +59,11 @@ async function watchFile(file: string, end: AbortSignal, onSize: (bytes: number)
 
 /** What is wrong with a directory's database, in words; empty: nothing. Reads all of it. @throws FaultError: it is not ours to read */
 export function checkDirectory(dir: string): readonly string[] {
-  const file = databaseOf(dir);
+  return checkFile(databaseOf(dir));
+}
+
+/** The same of a database anywhere: a backup. */
+export function checkFile(file: string): readonly string[] {
   refuseForeign(file);
   return withReader(file, (store) => store.check());
 }

@@ -1,0 +1,23 @@
+/**
+ * The command: reads the arguments, runs, and says in one line what went wrong where something did.
+ */
+import { CommanderError } from 'commander';
+import { EXIT, explain } from './failure.ts';
+import { createProgram } from './program.ts';
+
+// `holdfast tail … | head`: whoever reads has seen enough.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+});
+
+try {
+  await createProgram().parseAsync();
+} catch (error) {
+  // Commander has said itself what is wrong.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT.ok : EXIT.badInput;
+  else {
+    const { text, exitCode } = explain(error);
+    process.stderr.write(`holdfast: ${text}\n`);
+    process.exitCode = exitCode;
+  }
+}

@@ -1,0 +1,144 @@
+/** `holdfast doctor`, `backup`, `restore`: what keeps it well. */
+import { chmod, open, readdir, stat, writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { createServer } from 'node:http';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { expect, test } from 'vitest';
+import { environment, run, runJson, temporaryDir } from './holdfast.ts';
+
+interface Finding {
+  readonly check: string;
+  readonly finding: 'good' | 'note' | 'bad';
+  readonly text: string;
+}
+
+const scene = '/scene plain tokens=20 seed=1 rate=2000';
+const finding = (found: readonly Finding[], check: string): Finding | undefined =>
+  found.find((one) => one.check === check);
+
+test('doctor beside a running gateway: all is well, and it says where it runs', async () => {
+  await using dir = await temporaryDir();
+  const gateway = await dir.serve();
+  const found = await runJson<Finding>(['doctor'], environment(dir.path));
+  expect(found.filter((one) => one.finding === 'bad')).toEqual([]);
+  expect(finding(found, 'gateway')?.text).toContain(gateway.url);
+  expect(finding(found, 'database')).toMatchObject({ finding: 'good' });
+});
+
+test('doctor makes nothing, not even the data directory', async () => {
+  await using dir = await temporaryDir();
+  const found = await runJson<Finding>(['doctor'], environment(path.join(dir.path, 'a', 'b')));
+  expect(finding(found, 'data')).toMatchObject({ finding: 'note' });
+  expect(await readdir(dir.path)).toEqual([]);
+});
+
+test('doctor finds a data directory that others can read, and says the command that closes it', async () => {
+  await using dir = await temporaryDir();
+  await chmod(dir.path, 0o755);
+  const { code, out } = await run(['doctor'], environment(dir.path));
+  expect(code).toBe(1);
+  expect(out).toContain(`chmod 700 ${dir.path}`);
+});
+
+test('doctor finds a page of the database that was damaged', async () => {
+  await using dir = await temporaryDir();
+  const gateway = await dir.serve();
+  await run(['chat', '--once', '/scene long tokens=3000 rate=0 delay=0'], environment(dir.path));
+  await gateway.end('SIGTERM');
+  const file = path.join(dir.path, 'holdfast.db');
+  const { size } = await stat(file);
+  const handle = await open(file, 'r+');
+  for (let at = 8_192; at + 4_096 < size; at += 8_192) await handle.write(Buffer.alloc(64, 0xff), 0, 64, at);
+  await handle.close();
+  const { code, out } = await run(['doctor'], environment(dir.path));
+  expect(code).toBe(1);
+  expect(out).toMatch(/^BAD +database/m);
+});
+
+test('doctor says of a model what is wrong with it: not there, or the key refused', async () => {
+  await using dir = await temporaryDir();
+  const look = (url: string) =>
+    run(
+      ['doctor'],
+      environment(dir.path, { HOLDFAST_MODEL_URL: url, HOLDFAST_MODEL: 'm', HOLDFAST_MODEL_KEY: 'sk-x' }),
+    );
+  const gone = await look('http://127.0.0.1:9/v1');
+  expect(gone.code).toBe(1);
+  expect(gone.out).toMatch(/^BAD +model/m);
+  const server = createServer((_request, response) => response.writeHead(401).end('{"error":{"message":"no"}}'));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const refused = await look(`http://127.0.0.1:${(server.address() as AddressInfo).port}/v1`);
+  server.close();
+  expect(refused.code).toBe(1);
+  expect(refused.out).toMatch(/^BAD +model.*HOLDFAST_MODEL_KEY/m);
+  expect(refused.out).not.toContain('sk-x');
+});
+
+test('backup while it runs, restore after it: the same sessions, and what was replaced is kept', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  await run(['chat', 's_kept', '--new'], env, `${scene}\n`);
+  const file = path.join(dir.path, 'kept.db');
+  expect(await run(['backup', file], env)).toMatchObject({ code: 0, out: `${file}\n` });
+  expect((await stat(file)).mode & 0o077).toBe(0);
+  expect(await run(['backup', file], env)).toMatchObject({ code: 2 });
+  const before = await run(['tail', 's_kept', '--no-follow'], env);
+  await run(['chat', 's_later', '--new'], env, `${scene}\n`);
+
+  const early = await run(['restore', file], env);
+  expect(early.code).toBe(1);
+  expect(early.err).toContain(gateway.url);
+  await gateway.end('SIGTERM');
+  expect(await run(['restore', file], env)).toMatchObject({ code: 0 });
+  expect(await readdir(dir.path)).toContain('holdfast.db.before-1');
+  await dir.serve();
+  expect((await runJson<{ readonly sessionId: string }>(['sessions'], env)).map((row) => row.sessionId)).toEqual([
+    's_kept',
+  ]);
+  expect(await run(['tail', 's_kept', '--no-follow'], env)).toEqual(before);
+});
+
+test('R60: after a restore, a cursor of what is no more is told so; one of what is there goes on', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  const cursors = async () =>
+    (await runJson<{ readonly cursor: string }>(['tail', 's_1', '--no-follow'], env)).map(({ cursor }) => cursor);
+  await run(['chat', 's_1', '--new'], env, `${scene}\n`);
+  const file = path.join(dir.path, 'kept.db');
+  await run(['backup', file], env);
+  const kept = await cursors();
+  await run(['chat', 's_1'], env, 'lost at sea\n');
+  const lost = await cursors();
+  await gateway.end('SIGTERM');
+  await run(['restore', file], env);
+  await dir.serve();
+  await run(['chat', 's_1'], env, 'something else was said in its place\n');
+  const stale = await run(['tail', 's_1', '--no-follow', '--after', lost[kept.length + 1]!], env);
+  expect(stale).toMatchObject({ code: 2, out: '' });
+  const fresh = await run(['tail', 's_1', '--no-follow', '--after', kept.at(-1)!], env);
+  expect(fresh.code).toBe(0);
+  expect(fresh.out.split('\n')[0]).toMatch(new RegExp(`^${kept.length + 1}\\.`));
+});
+
+test('a backup that is damaged, foreign or not there restores nothing and changes nothing', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  await run(['chat', 's_1', '--new'], env, `${scene}\n`);
+  await gateway.end('SIGTERM');
+  const before = await readdir(dir.path);
+  const foreign = path.join(dir.path, 'foreign.db');
+  await writeFile(foreign, 'no database at all, only words that are long enough to look like something');
+  for (const name of [foreign, path.join(dir.path, 'absent.db')]) {
+    const refused = await run(['restore', name], env);
+    expect(refused.code).not.toBe(0);
+    expect(refused.err).toContain(name);
+  }
+  expect((await readdir(dir.path)).filter((name) => name !== 'foreign.db')).toEqual(before);
+  await dir.serve();
+  expect(await runJson(['sessions'], env)).toHaveLength(1);
+});

@@ -1,0 +1,101 @@
+/** What the command says of itself, what it says to what it cannot understand, and the README's examples as they stand. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { rehearse } from '@holdfast/agents/rehearse';
+import { expect, test } from 'vitest';
+import { createProgram } from '../src/program.ts';
+import { environment, run, temporaryDir } from './holdfast.ts';
+
+const commands = (function* walk(
+  command = createProgram(),
+  names: readonly string[] = [],
+): Generator<readonly string[]> {
+  yield names;
+  for (const inner of command.commands) yield* walk(inner, [...names, inner.name()]);
+})();
+
+test.each([...commands].map((names) => [names.join(' '), names] as const))(
+  'holdfast %s --help',
+  async (_name, names) => {
+    const { code, out, err } = await run([...names, '--help'], environment('/nonexistent'));
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect(out).toContain(`Usage: holdfast ${names.join(' ')}`.trimEnd());
+  },
+);
+
+test('--version is the package’s', async () => {
+  const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    readonly version: string;
+  };
+  expect(await run(['--version'], environment('/nonexistent'))).toEqual({ code: 0, out: `${version}\n`, err: '' });
+});
+
+test('bad input is told in a line or two on stderr, with exit code 2', async () => {
+  await using dir = await temporaryDir();
+  await dir.serve();
+  const env = environment(dir.path);
+  for (const args of [
+    ['unknown'],
+    ['serve', '--prot', '80'],
+    ['serve', '--port', '99999'],
+    ['tail', 'no id!'],
+    ['tail', 's_none'],
+    ['tail', 's_none', '--after', 'yesterday'],
+    ['chat', 's_none'],
+    ['chat', '--once', ' '],
+    ['chat', '--json'],
+    ['chat', '--once', 'x', '--url', 'localhost'],
+    ['sessions', '--limit', 'all'],
+    ['token', 'create'],
+    ['token', 'create', '--subject', 'bob', '--expires', 'soon'],
+    ['token', 'create', '--subject', 'bob', '--scopes', 'everything'],
+    ['token', 'revoke', 'tk_none'],
+    ['backup', path.join(dir.path, 'holdfast.db')],
+    ['rehearse'],
+  ]) {
+    const refused = await run(args, env);
+    expect([args, refused.code, refused.out]).toEqual([args, 2, '']);
+    expect(refused.err).toMatch(/^(holdfast|error): \S/);
+    expect(refused.err.trimEnd().split('\n').length).toBeLessThanOrEqual(3);
+  }
+});
+
+test('without a gateway the cure is said at once', async () => {
+  await using dir = await temporaryDir();
+  for (const args of [['chat'], ['chat', '--once', 'x'], ['sessions'], ['token', 'list'], ['tail', 's_1']]) {
+    const refused = await run(args, environment(dir.path));
+    expect([args, refused.code]).toEqual([args, 1]);
+    expect(refused.err).toContain('holdfast serve');
+  }
+});
+
+test('what a killed gateway left behind is not taken for a running one', async () => {
+  await using dir = await temporaryDir();
+  const gateway = await dir.serve();
+  await gateway.end('SIGKILL');
+  const refused = await run(['sessions'], environment(dir.path));
+  expect(refused.code).toBe(1);
+  expect(refused.err).toContain('holdfast serve');
+});
+
+test('the README’s curl commands work as they stand', async () => {
+  await using dir = await temporaryDir();
+  const gateway = await dir.serve();
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
+  const script = /<!-- curl -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
+  expect(script).toMatch(/-N /);
+  const shell = spawn('sh', ['-ec', script], {
+    env: { ...process.env, HOLDFAST_URL: gateway.url, HOLDFAST_TOKEN: gateway.token },
+  });
+  let out = '';
+  shell.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
+  const [code] = (await once(shell, 'close')) as [number];
+  expect(code).toBe(0);
+  const text = [...out.matchAll(/^data: (\{.*"type":"text-delta".*\})$/gm)]
+    .map((match) => (JSON.parse(match[1] ?? '{}') as { readonly text: string }).text)
+    .join('');
+  expect(text).toBe(rehearse('/scene plain tokens=20 seed=7'));
+  expect(out).toContain('event: stream-end');
+});
