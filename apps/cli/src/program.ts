@@ -133,7 +133,13 @@ function addSessions(program: Command): void {
     .argument('<session>')
     .argument('[file]', 'a new file; without it: stdout')
     .action(async (session: string, file: string | undefined, options: ConnectOptions) =>
-      (await import('./sessions.ts')).exportSession(session, file, options),
+      (await import('./transfer.ts')).exportSession(session, file, options),
+    );
+  remote(program.command('import'))
+    .description('make a new session of an exported one, and print its id')
+    .argument('<file>', 'what "holdfast export" wrote')
+    .action(async (file: string, options: ConnectOptions) =>
+      (await import('./transfer.ts')).importSession(file, options),
     );
 }
 

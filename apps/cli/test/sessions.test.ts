@@ -1,6 +1,6 @@
 /** `holdfast sessions`, `tail`, `export`, `token`: what is there, and who may see it. */
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { rehearse } from '@holdfast/agents/rehearse';
 import { expect, test } from 'vitest';
@@ -62,7 +62,7 @@ test('R60: a cursor that names no record here is refused in words, not answered 
   expect(refused.err).toContain('cursor-unknown');
 });
 
-test('sessions are listed and searched; export is a head, every entry, an end', async () => {
+test('sessions are listed and searched; export is a head, every entry, an end; import reads it back, or refuses what was cut off', async () => {
   await using dir = await temporaryDir();
   await dir.serve();
   const env = environment(dir.path);
@@ -79,6 +79,12 @@ test('sessions are listed and searched; export is a head, every entry, an end', 
   expect(exported.trimEnd().split('\n')).toHaveLength(entries.length + 2);
   expect((await run(['export', 's_1'], env)).out.split('\n').slice(1)).toEqual(exported.split('\n').slice(1));
   expect(await run(['export', 's_1', file], env)).toMatchObject({ code: 2 });
+  const imported = await run(['import', file], env);
+  expect(imported).toMatchObject({ code: 0 });
+  const text = (lines: readonly Line[]): string => lines.map((line) => line.text ?? '').join('');
+  expect(text(await runJson<Line>(['tail', imported.out.trim(), '--no-follow'], env))).toBe(text(entries));
+  await writeFile(file, exported.slice(0, -20));
+  expect(await run(['import', file], env)).toMatchObject({ code: 2, out: '' });
   expect(existsSync(`${file}.part`)).toBe(false);
 });
 
