@@ -101,7 +101,7 @@ async function turn(world: World, ms: number): Promise<void> {
   }
 }
 
-test('E2, E4: a transcript that lags its stream end by 0 to 5 s is restored, once, and nothing on screen shrinks before', async () => {
+test('E2, E4, R63: a transcript that lags its stream end by 0 to 5 s is restored, once, and nothing on screen shrinks before', async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.integer({ min: 0, max: 5_000 }),

@@ -127,7 +127,7 @@ describe('telling', () => {
     await client.close();
   });
 
-  test('R16: a listener that throws harms neither the others nor the stream', async () => {
+  test('R16, R75: a listener that throws harms neither the others nor the stream', async () => {
     const gateway = createTestGateway();
     const errors: unknown[] = [];
     const client = clientOf(gateway, { onError: (error) => errors.push(error) });
@@ -169,7 +169,7 @@ describe('what overwrites what', () => {
     await client.close();
   });
 
-  test('E1, E2: the stream is gone for good, requests still work: the settled answer comes by itself, in place', async () => {
+  test('E1, E2, R65, R66: the stream is gone for good, requests still work: the settled answer comes by itself, in place', async () => {
     const { script, next } = gated(['a ', 'b ', 'c ']);
     const gateway = createTestGateway({ script });
     const clock = new HandClock();
@@ -365,7 +365,9 @@ describe('older pages', () => {
     expect(asked(state)).toEqual([...new Set(asked(state))]);
     expect(asked(state)).not.toContain('m60');
     // At the root: nothing was before.
-    await (await session.send('anew', { after: null })).done;
+    await (
+      await session.send('anew', { after: null })
+    ).done;
     expect(asked(await until(session.store, isIdle))).toEqual(['anew']);
     expect(await session.earlier()).toEqual({ kind: 'nothing' });
     end();
