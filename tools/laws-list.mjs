@@ -1,60 +1,104 @@
-/** What each id promises, in a line; and, for races, the type or constraint that makes it impossible, where one does. */
+/**
+ * What each id promises: behaviours (A1 … E9), and races (R1 … R75): a failure that users really met, then the law that it broke.
+ *
+ * `by` names what makes it impossible to express, where something does: [what, file, the words in that file which do it].
+ */
 
 export const behaviours = {
-  A1: { law: 'Opening resolves once, when headers arrive, with status, headers and an async-iterable body.' },
+  A1: {
+    law: 'Opening resolves once, when headers arrive, with status, headers and an async-iterable body. Exactly one settlement, whatever order callbacks come in.',
+  },
   A2: {
-    law: 'Opening on a connection that is already closed (or is closed at any instant during the open) rejects with a typed, catchable `cancelled` fault.',
+    law: 'Opening on a connection that is already closed (or is closed at any instant during the open) rejects with a typed, catchable `cancelled` fault. Never an unhandled rejection, never a process exit, no request left behind.',
   },
   A3: {
     law: 'If the request completes or fails *before* the waiter is attached, the waiter still gets the real outcome (the stashed error, not a generic one).',
   },
-  A4: { law: 'Cancelling before headers ends the request at once' },
+  A4: {
+    law: 'Cancelling before headers ends the request at once: the server sees the socket close (HTTP/2: the stream reset), within one round trip and not at a timeout.',
+  },
   A5: { law: 'A consumer that stops iterating (`break`, `return`, throw) ends the request.' },
   A6: {
-    law: "A connection invalidated in mid-stream ends the iterator with a typed fault, after every byte that the stream had accepted (one eager pump fills the stream's own queue up to the high mark",
+    law: "A connection invalidated in mid-stream ends the iterator with a typed fault, after every byte that the stream had accepted (one eager pump fills the stream's own queue up to the high mark; a lazy reader loses what the platform still held: measured, Chromium 0 of 900 KB).",
   },
-  A7: { law: 'Back-pressure by bytes' },
-  A8: { law: '`.lines()` over any chunking' },
-  A9: { law: 'Nothing is left after the end' },
-  A10: { law: '`streamPostWithRetry`' },
+  A7: {
+    law: 'Back-pressure by bytes: reading pauses above 1 MiB yielded-but-unconsumed and resumes below 256 KiB (both options); TCP then slows the sender. Counting happens before the yield; flag and pause change in one step; the count is never negative; no chunk is dropped or reordered; a pause never outlives the drain (no deadlock); cancel wins over pause; no flapping (pauses ≤ bytes ÷ 768 KiB).',
+  },
+  A8: {
+    law: '`.lines()` over any chunking: split UTF-8, split CRLF, CR, BOM, no final newline, one line larger than the watermark (a cap with a typed fault).',
+  },
+  A9: {
+    law: 'Nothing is left after the end: no listener, timer, socket or retained buffer (checked by handle counts and a heap test).',
+  },
+  A10: {
+    law: "`streamPostWithRetry`: a 401 is drained, one refresh runs (single-flight across all callers), the request is retried once *on the same owned transport* (the 401's body is drained up to 64 KiB so that its socket can be used again; a browser pins no socket, there it is the same fetch scope); a second 401 or a refused refresh is a typed terminal fault, a refresh that failed to get through is a retryable one.",
+  },
   B1: {
-    law: "Each attempt creates its own connection, inside the task that reads it, and closes it in that task's `finally` (`await using`).",
+    law: "Each attempt creates its own connection, inside the task that reads it, and closes it in that task's `finally` (`await using`). Nothing outside can reach it; there is no field to race on.",
   },
-  B2: { law: '`stop()` only cancels the task' },
-  B3: { law: '`start()` while running is a no-op (three in a row open one stream' },
-  B4: { law: 'Token rotation in mid-stream' },
+  B2: {
+    law: '`stop()` only cancels the task; the teardown follows from it. `stop()` before any `start()` is a no-op; `close()` ends every task (stream, reconnect timer, token rotation) and resolves when all are gone.',
+  },
+  B3: {
+    law: "`start()` while running is a no-op (three in a row open one stream; React's strict mode is safe); `restart()` replaces: the first attempt is cancelled and cleans up after itself, the second is untouched. 20 and 10,000 quick start/stop cycles leak nothing and crash nothing.",
+  },
+  B4: {
+    law: 'Token rotation in mid-stream: the reader posts a command, the controller opens the next attempt with the new token; no event is lost or doubled; it never tears down its own reader from within.',
+  },
   B5: {
-    law: 'Reconnect with exponential back-off and full jitter (1 s × 2, cap 30 s, server advice wins), reset only by the first *event* of the new attempt, not by the 200',
+    law: 'Reconnect with exponential back-off and full jitter (1 s × 2, cap 30 s, server advice wins), reset only by the first *event* of the new attempt, not by the 200; a persistent failure never spins.',
   },
   B6: {
     law: 'An idle watchdog that belongs to the attempt (heartbeat ≤ 15 s, dead at 2×+), judged by wall clock after sleep.',
   },
-  B7: { law: 'Dropped references' },
-  C1: { law: '*btw*' },
+  B7: {
+    law: 'Dropped references: when the last reference to a client is dropped *while it reads*, its socket is closed after collection (`FinalizationRegistry`, tested with `gc()`); one that was never started holds nothing.',
+  },
+  C1: {
+    law: '*btw*: a side question about the running conversation, streamed on a connection of its own, without disturbing the turn; nothing of it enters the transcript unless the user keeps it.',
+  },
   C2: {
     law: 'Cancelling a btw in mid-flight (leaving the view, asking a new one) is clean and is seen by the server.',
   },
   C3: { law: 'A 401 during a btw recovers by A10.' },
-  C4: { law: 'Terminal streams' },
-  D1: { law: 'Follow-ups sent faster than turns finish drain by a loop or fresh task' },
+  C4: {
+    law: 'Terminal streams: a real pty, high volume, slow reader: memory bounded, no byte lost, the pty is paused by back-pressure, a reconnect continues the *same* pty from its byte offset.',
+  },
+  D1: {
+    law: 'Follow-ups sent faster than turns finish drain by a loop or fresh task: stack depth at handler entry is 1 for a chain of 12, and of 100,000.',
+  },
   D2: {
-    law: 'At every instant one run can *write* to a session (fence), including each hand-off window between two turns',
+    law: "At every instant one run can *write* to a session (fence), including each hand-off window between two turns; and, a frozen process apart, one *acts*: an owner aborts its run before its lease ends by its monotonic clock, a take-over waits for expiry by the store's clock, tools run under a guard that kills their process group when the gateway's pipe closes. A hand-off is one atomic step and only the owner releases.",
   },
   D3: {
-    law: 'A message that arrives late (during clean-up, typing stop, release) is neither lost nor run beside another',
+    law: 'A message that arrives late (during clean-up, typing stop, release) is neither lost nor run beside another: it is drained by the owner, or starts one.',
   },
-  D4: { law: "What happens to an interrupted turn's text is an explicit policy (`keep-partial` by default" },
-  D5: { law: 'Typing and activity are a lease tied to the run' },
-  E1: { law: 'The end of a stream never clears or replaces live content by itself.' },
-  E2: { law: 'Recovery asks for the settled turn, with a status of its own' },
-  E3: { law: '`stale` (a newer stream owns the view) touches nothing at all.' },
-  E4: { law: 'A lower revision never overwrites a higher one' },
+  D4: {
+    law: "What happens to an interrupted turn's text is an explicit policy (`keep-partial` by default; `discard`), and a stale reply is never delivered after the message that replaced it.",
+  },
+  D5: { law: 'Typing and activity are a lease tied to the run: they end with it, always.' },
+  E1: {
+    law: "The end of a stream never clears or replaces live content by itself. If the view's turn is not terminal when the stream ends, recovery starts: after 180 ms where live content is shown, at once where there is none. A real terminal event that comes meanwhile cancels the recovery.",
+  },
+  E2: {
+    law: 'Recovery asks for the settled turn, with a status of its own: `restored`, `active`, `missing`, `stale`, `error`. `active` retries every 200 ms, ten times, then slowly (1 s) for as long as the server says that the run lives.',
+  },
+  E3: {
+    law: '`stale` (a newer stream owns the view) touches nothing at all. `error` and a lost connection retry with back-off; one failed request never finalises a turn. `missing` ten times in a row ends the turn as `interrupted` and keeps every character seen.',
+  },
+  E4: { law: 'A lower revision never overwrites a higher one; *unknown* is never shown as *complete*.' },
   E5: {
     law: "Ending a turn by any way (`completed`, `cancelled`, `failed`, `interrupted`, `limit`) clears that run's timers, prompts (approval, question), tool spinners and thinking, of its own session and run only, refreshes its row in the session list, removes an empty thinking placeholder, leaves the visible pane alone if it was a background session's, and runs terminal effects once.",
   },
-  E6: { law: 'Ownership is an attachment token per (session, run, attempt)' },
-  E7: { law: 'One id from the first token to the settled message' },
-  E8: { law: 'Per-turn stream order' },
+  E6: {
+    law: 'Ownership is an attachment token per (session, run, attempt); a callback whose token is not current does nothing. Sending a new message inside any recovery window never loses the new stream.',
+  },
+  E7: {
+    law: 'One id from the first token to the settled message; settling is an in-place diff: no wipe, no flicker, no scroll jump, focus and selection kept.',
+  },
+  E8: {
+    law: 'Per-turn stream order: content → `turn-end` → `usage` → `title-status`/`title` → `stream-end`. Status of a finished turn: `active=false`, `terminal=true`, its outcome, `lastEvent="stream-end"`. A slow title never delays `turn-end`: `turn-end` and `usage` are one append, the title is decided within 2 s (`title-status: pending|done|skipped`), then `stream-end`; a later title is an ordinary entry. Resuming a turn\'s stream at its last cursor answers 204.',
+  },
   E9: {
     law: 'What is on screen is the same whether the tab stayed, was hidden, switched away and back, was reloaded, or is a second tab or device.',
   },
@@ -63,12 +107,12 @@ export const behaviours = {
 export const races = {
   R1: {
     law: 'Two messages a millisecond apart, slow work between check and claim → two agents. → Claim and check are one step.',
-    by: '`acquire` is one step of the store',
+    by: ['`acquire` takes a consumer in one step of the store', 'packages/log/src/port.ts', 'acquire('],
   },
   R2: { law: 'Drain by recursion: 2,000 follow-ups kill the process. → Stack depth does not depend on the queue.' },
   R3: {
     law: 'The finishing turn releases the guard that the next turn already uses. → Only the current owner releases, by fence.',
-    by: 'release carries the epoch',
+    by: ['a release carries its epoch; another’s is `lost`', 'packages/log/src/port.ts', 'release(stream'],
   },
   R4: {
     law: 'Resume after restart and an inbound message both start a turn. → Every source of turns enters by one door; recovery ends before admission opens; inbound waits, it is not dropped.',
@@ -78,7 +122,7 @@ export const races = {
   R7: { law: 'State read before the lease, used after it: a tool runs twice. → Reload after acquiring.' },
   R8: {
     law: 'A second transport skips the guards. → No side door: every protocol appends commands.',
-    by: '`SessionService.submit` is the only way in',
+    by: ['`SessionService.submit` is the only way in', 'packages/session/src/service.ts', 'submit('],
   },
   R9: {
     law: 'A paused process wakes after its lease was taken and writes. → The store refuses the old fence in the same transaction.',
@@ -95,16 +139,23 @@ export const races = {
   },
   R14: {
     law: 'A stop flag left set kills the next message. → A cancel token belongs to one run.',
-    by: 'the cancel signal is a field of `Run`',
+    by: ['the cancel signal is a field of one `Run`', 'packages/session/src/run.ts', 'AbortController'],
   },
   R15: { law: 'The terminal event is out but the lock is still held for 47 s. → Terminal means released.' },
   R16: {
     law: "A subscriber's failure ends the producer's loop. → Sinks cannot fail producers; the log belongs to the session.",
   },
-  R17: { law: 'Messages 2, 3, 4 lost: one pending slot overwritten. → Append only.', by: 'the log is append-only' },
+  R17: {
+    law: 'Messages 2, 3, 4 lost: one pending slot overwritten. → Append only.',
+    by: [
+      'the log has no call that replaces a record',
+      'packages/log/src/port.ts',
+      'A record never changes|a record never changes',
+    ],
+  },
   R18: {
     law: 'A message arrives between "queue empty" and "release" and nobody runs it. → The empty check and the release are one step (level-triggered, not edge).',
-    by: 'release succeeds at the head alone (L8)',
+    by: ['`release` succeeds at the head alone (L8)', 'packages/log/src/port.ts', 'behind'],
   },
   R19: {
     law: 'Popped, then rejected by capacity, then gone. → Decide, then dequeue; a failed start puts it back at the head.',
@@ -114,7 +165,7 @@ export const races = {
   },
   R21: {
     law: 'Messages of two people merged into one turn, run under the wrong identity. → An item carries its author and rights; never merge across them.',
-    by: '`mergedWith` compares authors',
+    by: ['`mergedWith` compares authors', 'packages/session/src/machine.ts', 'mergedWith'],
   },
   R22: { law: 'Deleting a queued message another principal wrote. → The same authorisation on every verb.' },
   R23: {
@@ -125,7 +176,7 @@ export const races = {
   },
   R25: {
     law: 'Acknowledged queue entries lost by a restart. → Durable before 202.',
-    by: 'the append is the admission',
+    by: ['the append is the admission', 'packages/session/src/service.ts', 'durable before its receipt'],
   },
   R26: { law: 'An interrupt is taken for a teardown and discards the queue. → Stop has a stated queue policy.' },
   R27: { law: '/approve waits behind the turn that waits for it: 300 s deadlock. → Control never queues behind data.' },
@@ -148,15 +199,15 @@ export const races = {
   R36: { law: 'Text was delivered and not persisted. → Persist, then show.' },
   R37: {
     law: 'Dedup is marked before the work is durable. → Reserve, then commit with the entry.',
-    by: 'the key is in the append’s transaction (L2)',
+    by: ['the key is in the append’s transaction (L2)', 'packages/log/src/port.ts', 'one transaction'],
   },
   R38: {
     law: 'Cancel races the iterator on a shared session: use after free. → One owned resource per attempt.',
-    by: 'the connection is a local of its task',
+    by: ['the connection is a local of the task that reads it', 'packages/client/src/attempt.ts', 'finally'],
   },
   R39: {
     law: 'Guard, then await, then use: the session was replaced in the gap. → Only the task that made it can reach it.',
-    by: 'the connection is a local of its task',
+    by: ['the connection is a local of the task that reads it', 'packages/client/src/attempt.ts', 'finally'],
   },
   R40: { law: 'The completion arrives before the waiter is set. → Late waiters see the terminal state.' },
   R41: {
@@ -167,7 +218,7 @@ export const races = {
   },
   R43: {
     law: "The old stream's clean-up kills the new stream's watchdog. → Timers belong to attempts.",
-    by: 'timers are owned by states',
+    by: ['a timer is owned by a state: `Owned`', 'packages/client/src/event-stream.ts', 'type Owned'],
   },
   R44: {
     law: 'Late errors of a replaced stream clear the live one: 61 connections in 11 min. → Act only if current; closing has a typed reason.',
@@ -192,7 +243,7 @@ export const races = {
   },
   R53: {
     law: 'A destructive queue splits tokens between two tabs. → Readers have cursors; nothing is consumed.',
-    by: 'subscriptions are positions',
+    by: ['a subscription is a position: reading consumes nothing', 'packages/log/src/port.ts', 'it is only a position'],
   },
   R54: {
     law: 'Persisted text without its cursor: the reply doubles after a reload. → State and cursor are saved together.',
@@ -202,7 +253,7 @@ export const races = {
   },
   R56: {
     law: 'A filtered global sequence looks like loss; the "heal" erases the last message. → Sequence per session; a gap means loss, always.',
-    by: 'seq is per stream (L1)',
+    by: ['a seq is of one stream (L1)', 'packages/log/src/port.ts', 'Seqs have no holes'],
   },
   R57: { law: 'A slow subscriber is dropped in silence or grows without bound. → Bounded, told, resumable.' },
   R58: {
@@ -217,7 +268,7 @@ export const races = {
   R61: { law: '"Connection lost" after a finished turn. → Outcome comes from the run\'s state only.' },
   R62: {
     law: 'A frame scheduled before the end paints after it: the answer twice. → Callbacks check the generation at commit.',
-    by: 'a snapshot is immutable',
+    by: ['a snapshot is immutable', 'packages/client/src/api.ts', 'immutable snapshot'],
   },
   R63: { law: 'stream_end before the transcript is durable: the answer is cut. → The fence carries the revision.' },
   R64: { law: 'The fallback of an old stream idles the pane of a new one. → E3, E6.' },
@@ -225,7 +276,7 @@ export const races = {
   R66: { law: 'Wipe, then fetch: 2–4 s of blank. → Swap, never wipe.' },
   R67: {
     law: 'Tokens of chat A painted in chat B. → State keyed by (session, run); guard at commit.',
-    by: 'the store is keyed by session',
+    by: ['a store is that of one session', 'packages/client/src/api.ts', 'session.store'],
   },
   R68: { law: "A background session's end idles the visible pane, wipes its prompts. → The same." },
   R69: { law: 'The last character is missing before a tool card. → Sealing a segment flushes its parser.' },
@@ -237,11 +288,14 @@ export const races = {
   },
   R72: {
     law: 'A queued message goes to the chat that is open when it is sent. → The item owns its session.',
-    by: 'an outbox item names its session',
+    by: ['an outbox item names its session', 'packages/client/src/api.ts', 'interface OutboxItem'],
   },
   R73: {
     law: 'Side effects (sound, notification, title) twice after a replay. → Once per terminal entry, remembered.',
   },
-  R74: { law: 'Local "running" flags stay set. → Busy is derived from the view.', by: 'busy is derived from the view' },
+  R74: {
+    law: 'Local "running" flags stay set. → Busy is derived from the view.',
+    by: ['busy is derived: `isBusy`', 'packages/protocol/src/view.ts', 'isBusy'],
+  },
   R75: { law: 'An exception in a bookkeeping line after "start" hides the run. → Attach first.' },
 };

@@ -1,82 +1,169 @@
 /**
- * Makes `docs/behaviours.md` and `docs/races.md` from the names of the tests: each id (A1…E9, R1…R75) and the tests that name it.
+ * Every promise and what holds it: `docs/behaviours.md` and `docs/races.md`, made from the names of the tests.
  *
- *   node tools/laws.mjs           writes both files
- *   node tools/laws.mjs --check   fails where they are not what the tests say
+ *   node tools/laws.mjs            writes both
+ *   node tools/laws.mjs --check    fails where they are not true; `npm test` runs this
+ *   node tools/laws.mjs --open     fails where an id is held by nothing
  *
- * What an id promises is in the tables below; what makes it impossible to break, where something does, is in `by`.
+ * 1. A test holds an id by naming it, first of all (`test('A4, R38: …')`, ranges too: `B1–B6`) or in brackets (`… (R25)`).
+ * 2. A row is true where each test that it names exists under that name in that file, and each construction stands in its file.
+ *    What was added since is no untruth; it is written at the next writing.
  */
-import { readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { behaviours, races } from './laws-list.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-const isTest = /\.test\.tsx?$|-cases\.ts$|\/conformance\/[a-z]+\.ts$/;
+const shownMax = 8;
 
-/** @returns {Generator<string>} */
-function* filesBelow(dir) {
-  for (const entry of readdirSync(path.join(root, dir), { withFileTypes: true })) {
-    if (entry.name === 'node_modules' || entry.name === 'dist') continue;
-    const name = `${dir}/${entry.name}`;
+const isTest = /\.test\.tsx?$|-cases\.ts$|\/conformance\/[a-z]+\.ts$/;
+/** A string that is the first thing in brackets: the name of a test stands so, whatever is in front of the brackets. */
+const firstString = /\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/gs;
+const id = /(?:[A-E]\d{1,2}|R\d{1,2})/.source;
+const ids = `${id}(?:[–-]${id})?`;
+/** Rule 1. Laws of a store (L8) stand beside ids of ours. */
+const inFront = new RegExp(`^(?:${ids}|L\\d+)(?:, (?:${ids}|L\\d+))*(?=: )`);
+const inBrackets = new RegExp(`\\((${ids}(?:, ${ids})*)\\)`, 'g');
+const amidst = new RegExp(`; (${ids}): `, 'g');
+
+/** Invariants of one file that happen to be numbered like ids. */
+const namesakes = {
+  'apps/web/test/reading.test.ts': 'B',
+  'packages/testing/src/chromium.browser.test.ts': 'C',
+};
+
+const laws = { ...behaviours, ...races };
+const tests = [...findTests()];
+
+const documents = {
+  'docs/behaviours.md': document(
+    'Behaviours',
+    'What must work, and the tests that hold it.',
+    'what must work',
+    behaviours,
+  ),
+  'docs/races.md': document(
+    'Races',
+    'Failures that users of such products really met, each with the law that it broke, and what holds that law here: ' +
+      'a construction that leaves no way to express the failure (bold), and tests.',
+    'failure → law',
+    races,
+  ),
+};
+
+if (process.argv.includes('--open')) finish(openIds().map((name) => `${name} is held by nothing.`));
+else if (process.argv.includes('--check')) finish(Object.keys(documents).flatMap(untruthsOf));
+else for (const [file, text] of Object.entries(documents)) writeFileSync(path.join(root, file), text);
+console.log(
+  `${Object.keys(laws).length - openIds().length} ids are held; by nothing yet: ${openIds().join(' ') || 'none'}`,
+);
+
+// ---------------------------------------------------------------------------------------------------- the tests
+
+function* findTests() {
+  for (const file of ['packages', 'apps'].flatMap((folder) => [...filesBelow(folder)])) {
+    for (const [, , name] of readFileSync(path.join(root, file), 'utf8').matchAll(firstString)) {
+      const held = idsIn(name).filter((it) => it[0] !== namesakes[file]);
+      if (held.length > 0) yield { file, name: plain(name), held };
+    }
+  }
+}
+
+function* filesBelow(folder) {
+  for (const entry of readdirSync(path.join(root, folder), { withFileTypes: true })) {
+    if (entry.name === 'node_modules' || entry.name.startsWith('dist')) continue;
+    const name = `${folder}/${entry.name}`;
     if (entry.isDirectory()) yield* filesBelow(name);
     else if (isTest.test(name)) yield name;
   }
 }
 
-/** Test names as they stand in the source: the first string of a test, it or describe call. */
-const NAME =
-  /\b(?:test|it|describe|property|law)(?:\.each\([^)]*\)|\.concurrent|\.sequential)?\(\s*(['"`])((?:\\.|(?!\1).)*)\1/g;
-const ID = /\b([A-E]\d{1,2}|R\d{1,2})(?:[–-]([A-E]?R?\d{1,2}))?\b/g;
-
-function idsIn(text) {
-  const ids = [];
-  for (const [, from, to] of text.matchAll(ID)) {
-    ids.push(from);
-    if (to === undefined) continue;
-    const letter = from[0];
-    for (let n = Number(from.slice(1)) + 1; n <= Number(to.replace(/^[A-Z]/, '')); n += 1) ids.push(`${letter}${n}`);
-  }
-  return ids;
+function idsIn(name) {
+  const lists = [
+    inFront.exec(name)?.[0],
+    ...[...name.matchAll(inBrackets), ...name.matchAll(amidst)].map((it) => it[1]),
+  ];
+  return [...new Set(lists.filter(Boolean).flatMap((list) => list.split(', ').flatMap(expand)))].filter(
+    (it) => it in laws,
+  );
 }
 
-const testsById = new Map();
-for (const dir of ['packages', 'apps']) {
-  for (const file of filesBelow(dir)) {
-    for (const [, , name] of readFileSync(path.join(root, file), 'utf8').matchAll(NAME)) {
-      for (const id of new Set(idsIn(name))) testsById.set(id, [...(testsById.get(id) ?? []), { file, name }]);
-    }
-  }
+/** `B1–B3` is B1, B2, B3. */
+function expand(text) {
+  const [from, to = from] = text.split(/[–-]/);
+  const [first, last] = [from, to].map((end) => Number(end.slice(1)));
+  return Array.from({ length: Math.max(0, last - first) + 1 }, (_none, at) => `${from[0]}${first + at}`);
 }
 
-function table(title, intro, laws) {
-  const rows = Object.entries(laws).map(([id, { law, by }]) => {
-    const tests = (testsById.get(id) ?? []).map(({ file, name }) => `${name.replaceAll('|', '\\|')} (\`${file}\`)`);
-    const shown = tests.length > 6 ? [...tests.slice(0, 6), `and ${tests.length - 6} more`] : tests;
-    return `| ${id} | ${law} | ${[...(by === undefined ? [] : [`**${by}**`]), ...shown].join('<br>') || '—'} |`;
+/** As it can stand in a cell of a table. */
+function plain(text) {
+  return text
+    .replace(/\\(['"`])/g, '$1')
+    .replace(/\s+/g, ' ')
+    .replaceAll('|', '\\|');
+}
+
+// ------------------------------------------------------------------------------------------------ the documents
+
+function document(title, about, column, list) {
+  const rows = Object.entries(list).map(([name, { law, by }]) => {
+    const holding = tests
+      .filter(({ held }) => held.includes(name))
+      .map(({ file, name: said }) => `${said} (\`${file}\`)`);
+    const more = holding.length > shownMax ? [`and ${holding.length - shownMax} more`] : [];
+    const held = [...(by ? [`**${by[0]}** (\`${by[1]}\`)`] : []), ...holding.slice(0, shownMax), ...more];
+    return `| ${name} | ${plain(law)} | ${held.join('<br>') || '—'} |`;
   });
-  return `# ${title}\n\n${intro}\n\n| id | what holds | by |\n|---|---|---|\n${rows.join('\n')}\n`;
+  return (
+    `# ${title}\n\n${about} Made by \`node tools/laws.mjs\` from the names of the tests; \`npm test\` checks that ` +
+    `each of them exists. “—”: nothing holds it yet.\n\n| id | ${column} | held by |\n|---|---|---|\n${rows.join('\n')}\n`
+  );
 }
 
-const made =
-  'Made by `node tools/laws.mjs` from the names of the tests; `npm test` checks that it is true. “—”: nothing holds it yet.';
-const files = {
-  'docs/behaviours.md': table('Behaviours', `What must work, and the tests that hold it. ${made}`, behaviours),
-  'docs/races.md': table(
-    'Races',
-    `Failures that users of the field’s products really met, the law that each breaks, and what holds it here: a type or a constraint (bold), tests. ${made}`,
-    races,
-  ),
-};
-
-let isTrue = true;
-for (const [file, text] of Object.entries(files)) {
-  if (process.argv.includes('--check')) isTrue &&= readFileSync(path.join(root, file), 'utf8') === text;
-  else writeFileSync(path.join(root, file), text);
+/** Rule 2. */
+function untruthsOf(file) {
+  const text = readFileSync(path.join(root, file), 'utf8');
+  const rows = new Map(
+    [...text.matchAll(/^\| ([A-ER]\d+) \| .* \| (.*) \|$/gm)].map((it) => [it[1], it[2].split('<br>')]),
+  );
+  const list = file.endsWith('races.md') ? races : behaviours;
+  const absent = Object.keys(list).filter((name) => !rows.has(name));
+  return [
+    ...absent.map((name) => `${file} does not name ${name}.`),
+    ...[...rows].flatMap(([name, cells]) =>
+      cells
+        .filter((cell) => !isTrue(name, cell))
+        .map((cell) => `${file}, ${name}: there is no such test any more: ${cell}`),
+    ),
+    ...Object.entries(list).flatMap(([name, { by }]) => constructionUntruth(name, by)),
+  ];
 }
-const missing = [...Object.keys(behaviours), ...Object.keys(races)].filter((id) => !testsById.has(id));
-console.log(`${testsById.size} ids are named by tests; without one: ${missing.join(' ') || 'none'}`);
-if (!isTrue) {
-  console.error('docs/behaviours.md or docs/races.md is not what the tests say: run "node tools/laws.mjs".');
-  process.exit(1);
+
+function isTrue(name, cell) {
+  if (cell === '—' || cell.startsWith('**') || /^and \d+ more$/.test(cell)) return true;
+  const [, said, file] = /^(.*) \(`([^`]+)`\)$/.exec(cell) ?? [];
+  return tests.some((test) => test.file === file && test.name === said && test.held.includes(name));
+}
+
+function constructionUntruth(name, by) {
+  if (by === undefined) return [];
+  const [what, file, words] = by;
+  const place = path.join(root, file);
+  const stands = existsSync(place) && words.split('|').some((word) => readFileSync(place, 'utf8').includes(word));
+  return stands ? [] : [`${name}: “${what}” is said to stand in ${file}, which has no “${words}”.`];
+}
+
+function openIds() {
+  return Object.keys(laws).filter(
+    (name) => laws[name].by === undefined && !tests.some(({ held }) => held.includes(name)),
+  );
+}
+
+function finish(problems) {
+  for (const problem of problems) console.error(problem);
+  if (problems.length > 0) {
+    console.error('Run "node tools/laws.mjs" and look at what changed.');
+    process.exitCode = 1;
+  }
 }

@@ -1,9 +1,6 @@
-/** What the command says of itself, what it says to what it cannot understand, and the README's examples as they stand. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
+/** What the command says of itself, and what it says to what it cannot understand. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { rehearse } from '@holdfast/agents/rehearse';
 import { expect, test } from 'vitest';
 import { createProgram } from '../src/program.ts';
 import { environment, run, temporaryDir } from './holdfast.ts';
@@ -78,24 +75,4 @@ test('what a killed gateway left behind is not taken for a running one', async (
   const refused = await run(['sessions'], environment(dir.path));
   expect(refused.code).toBe(1);
   expect(refused.err).toContain('holdfast serve');
-});
-
-test('the README’s curl commands work as they stand', async () => {
-  await using dir = await temporaryDir();
-  const gateway = await dir.serve();
-  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
-  const script = /<!-- curl -->\n```sh\n([\s\S]*?)```/.exec(readme)?.[1] ?? '';
-  expect(script).toMatch(/-N /);
-  const shell = spawn('sh', ['-ec', script], {
-    env: { ...process.env, HOLDFAST_URL: gateway.url, HOLDFAST_TOKEN: gateway.token },
-  });
-  let out = '';
-  shell.stdout.setEncoding('utf8').on('data', (text: string) => (out += text));
-  const [code] = (await once(shell, 'close')) as [number];
-  expect(code).toBe(0);
-  const text = [...out.matchAll(/^data: (\{.*"type":"text-delta".*\})$/gm)]
-    .map((match) => (JSON.parse(match[1] ?? '{}') as { readonly text: string }).text)
-    .join('');
-  expect(text).toBe(rehearse('/scene plain tokens=20 seed=7'));
-  expect(out).toContain('event: stream-end');
 });
