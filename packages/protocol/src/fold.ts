@@ -201,12 +201,12 @@ function foldRunning(view: View, entry: Stamped<RunEvent>): View {
       return foldSteerEnd(view, entry);
     case 'turn-park':
       return onAnswer(
-        onTurn(view, (turn) => ({ ...turn, state: 'parked' })),
+        onTurn(view, (turn) => ({ ...turn, state: 'parked', spent: entry.usage, awaits: entry.awaits ?? [] })),
         (message) => ({ ...message, state: 'parked' }),
       );
     case 'turn-resume':
       return onAnswer(
-        onTurn(view, (turn) => ({ ...turn, state: 'running' })),
+        onTurn(view, (turn) => ({ ...turn, state: 'running', attempt: entry.attempt, awaits: [] })),
         (message) => ({ ...message, state: 'streaming' }),
       );
     case 'turn-end':

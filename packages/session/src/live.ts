@@ -2,7 +2,8 @@
  * A session's view, kept at the head of its log while somebody needs it: the owner, a command in hand, a snapshot.
  *
  * 1. It is made of rows and the entries after them, then follows the log; it never falls behind without noticing.
- * 2. All users of a session in this process share one, and it is gone with the last of them: an idle session costs nothing.
+ * 2. All users of a session in this process share one. The `LINGER_MAX` that were used last stay a while, because whoever writes
+ *    to a session usually writes again; beyond them an idle session costs nothing.
  * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
  */
 import {
@@ -44,6 +45,7 @@ export class LiveSession {
   readonly #subscription: Subscription;
   /** The latest, for retries that come soon. */
   readonly #verdicts = new Map<number, Judged>();
+  readonly #early = new Map<number, LogRecord>();
   readonly #expected = new Map<ClientId, Set<Expectation>>();
   readonly #waiters = new Set<{ readonly seq: number; readonly resolve: () => void }>();
   readonly #onCommand = new Set<() => void>();
@@ -114,12 +116,28 @@ export class LiveSession {
   }
 
   #take(delivery: Delivery): void {
-    if (delivery.kind === 'records') for (const record of delivery.records) this.#fold(record);
+    if (delivery.kind === 'records') for (const record of delivery.records) this.#place(record);
     else if (delivery.kind !== 'cancelled') this.close(delivery.kind === 'deleted' ? 'deleted' : 'missing');
   }
 
-  #fold(record: LogRecord): void {
+  /**
+   * What `catchUp` polls can overtake a delivery that `#follow` has been given and not yet handed on: records are folded in the
+   * order of their seqs, whichever way they come.
+   */
+  #place(record: LogRecord): void {
     if (record.seq <= this.view.seq) return;
+    if (record.seq > this.view.seq + 1) {
+      this.#early.set(record.seq, record);
+      return;
+    }
+    this.#fold(record);
+    for (let next = this.#early.get(this.view.seq + 1); next !== undefined; next = this.#early.get(this.view.seq + 1)) {
+      this.#early.delete(next.seq);
+      this.#fold(next);
+    }
+  }
+
+  #fold(record: LogRecord): void {
     const entry = decodeEntry(record);
     const command = isCommand(entry);
     if (command) this.#note(entry.seq, { command: entry, verdict: judge(this.view, entry) });
@@ -145,10 +163,19 @@ export class LiveSession {
 export type NotLive = Refused;
 type Opened = { readonly kind: 'live'; readonly live: LiveSession } | NotLive;
 
+const LINGER_MAX = 128;
+
+interface Shared {
+  readonly opening: Promise<Opened>;
+  users: number;
+}
+
 /** The live sessions of this process (rule 2). */
 export class LiveSessions {
   readonly #log: Log;
-  readonly #lives = new Map<SessionId, { readonly opening: Promise<Opened>; users: number }>();
+  /** Without users, the longest unused first. */
+  readonly #idle = new Set<SessionId>();
+  readonly #lives = new Map<SessionId, Shared>();
 
   constructor(log: Log) {
     this.#log = log;
@@ -160,11 +187,13 @@ export class LiveSessions {
 
   /** Runs `use` with the session's view at (at least) the head of this moment. */
   async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
-    const shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
+    const shared: Shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
     this.#lives.set(sessionId, shared);
     shared.users += 1;
+    this.#idle.delete(sessionId);
     try {
       const opened = await shared.opening;
+      if (opened.kind !== 'live' || opened.live.ended !== undefined) this.#forget(sessionId, shared);
       if (opened.kind !== 'live') return opened;
       return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
     } finally {
@@ -178,6 +207,30 @@ export class LiveSessions {
         );
       }
     }
+  }
+
+  close(): void {
+    for (const sessionId of this.#idle) this.#end(sessionId);
+  }
+
+  /** What could not be opened, or has ended, is looked for anew the next time. */
+  #forget(sessionId: SessionId, shared: Shared): void {
+    if (this.#lives.get(sessionId) !== shared) return;
+    this.#lives.delete(sessionId);
+    this.#idle.delete(sessionId);
+  }
+
+  #rest(sessionId: SessionId): void {
+    this.#idle.add(sessionId);
+    const [oldest] = this.#idle;
+    if (this.#idle.size > LINGER_MAX && oldest !== undefined) this.#end(oldest);
+  }
+
+  #end(sessionId: SessionId): void {
+    const shared = this.#lives.get(sessionId);
+    this.#idle.delete(sessionId);
+    this.#lives.delete(sessionId);
+    void shared?.opening.then((opened) => opened.kind === 'live' && opened.live.close('released'));
   }
 
   async #load(sessionId: SessionId): Promise<Opened> {

@@ -310,6 +310,7 @@ test('R32, R33: a drain starts nothing, refuses what comes, and leaves the queue
 test('R34: a tool that was cut off is uncertain: it is not run again, and the next turn is told', async () => {
   let runs = 0;
   let seen: unknown;
+  const began = Promise.withResolvers<void>();
   const tool = scripted(async function* toolScript(input, context) {
     seen = input.history.flatMap((message) => message.parts).find((part) => part.type === 'tool');
     if (input.messages[0]?.text !== 'go') return { outcome: 'completed' };
@@ -317,6 +318,7 @@ test('R34: a tool that was cut off is uncertain: it is not run again, and the ne
     yield { type: 'tool-request', toolId, name: 'deploy', input: {} };
     yield { type: 'tool-start', toolId };
     runs += 1;
+    began.resolve();
     await new Promise(() => undefined);
     return { outcome: 'completed' };
   });
@@ -325,6 +327,7 @@ test('R34: a tool that was cut off is uncertain: it is not run again, and the ne
   await world.until(
     (view) => view.messages.at(-1)?.parts.some((part) => part.type === 'tool' && part.state === 'running') === true,
   );
+  await began.promise;
   await world.close();
   const again = await World.open([tool], { store: world.store, sessionId: world.sessionId });
   const view = await again.idle();

@@ -133,15 +133,17 @@ export class World {
     return found.view;
   }
 
-  /** The view as soon as it is as wanted; every entry is looked at. */
+  /** The view as soon as it is as wanted; looked at after every batch of entries. */
   async until(wanted: (view: View) => boolean): Promise<View> {
-    const subscription = this.log.subscribe(`session/${this.sessionId}`, 0);
+    const first = await this.view();
+    if (wanted(first)) return first;
+    const subscription = this.log.subscribe(`session/${this.sessionId}`, first.seq);
     try {
       for (;;) {
-        const view = await this.view();
-        if (wanted(view)) return view;
         const next = await subscription.next();
         if (next.kind !== 'records') throw new Error(`The log ended: ${next.kind}.`);
+        const view = await this.view();
+        if (wanted(view)) return view;
       }
     } finally {
       subscription.cancel();
