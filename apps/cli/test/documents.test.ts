@@ -36,7 +36,7 @@ test('PROTOCOL.md names every route with its right', async () => {
     ({ method, path: route, right }) => `| \`${method.toUpperCase()} ${route}\` | ${right} |`,
   );
   await gateway.close();
-  const named = read('PROTOCOL.md').match(/^\| `[A-Z]+ \/\S*` \| \w+ \|/gm) ?? [];
+  const named: readonly string[] = read('PROTOCOL.md').match(/^\| `[A-Z]+ \/\S*` \| \w+ \|/gm) ?? [];
   expect(rows.filter((row) => !named.includes(row))).toEqual([]);
   expect(named.filter((row) => !rows.includes(row))).toEqual([]);
 });

@@ -1,9 +1,8 @@
 /** What the command says of itself, and what it says to what it cannot understand. */
 import { readFileSync } from 'node:fs';
-import path from 'node:path';
-import { expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { createProgram } from '../src/program.ts';
-import { environment, run, temporaryDir } from './holdfast.ts';
+import { BIN, environment, run, temporaryDir, type TemporaryDir } from './holdfast.ts';
 
 const commands = (function* walk(
   command = createProgram(),
@@ -29,34 +28,40 @@ test('--version is the package’s', async () => {
   expect(await run(['--version'], environment('/nonexistent'))).toEqual({ code: 0, out: `${version}\n`, err: '' });
 });
 
-test('bad input is told in a line or two on stderr, with exit code 2', async () => {
-  await using dir = await temporaryDir();
-  await dir.serve();
-  const env = environment(dir.path);
-  for (const args of [
-    ['unknown'],
-    ['serve', '--prot', '80'],
-    ['serve', '--port', '99999'],
-    ['tail', 'no id!'],
-    ['tail', 's_none'],
-    ['tail', 's_none', '--after', 'yesterday'],
-    ['chat', 's_none'],
-    ['chat', '--once', ' '],
-    ['chat', '--json'],
-    ['chat', '--once', 'x', '--url', 'localhost'],
-    ['sessions', '--limit', 'all'],
-    ['token', 'create'],
-    ['token', 'create', '--subject', 'bob', '--expires', 'soon'],
-    ['token', 'create', '--subject', 'bob', '--scopes', 'everything'],
-    ['token', 'revoke', 'tk_none'],
-    ['backup', path.join(dir.path, 'holdfast.db')],
-    ['rehearse'],
-  ]) {
-    const refused = await run(args, env);
+describe('bad input is told in a line or two on stderr, with exit code 2', () => {
+  let dir: TemporaryDir;
+  beforeAll(async () => {
+    dir = await temporaryDir();
+    await dir.serve();
+  });
+  afterAll(() => dir[Symbol.asyncDispose]());
+
+  test.each([
+    [['unknown']],
+    [['serve', '--prot', '80']],
+    [['serve', '--port', '99999']],
+    [['tail', 'no id!']],
+    [['tail', 's_none']],
+    [['tail', 's_none', '--after', 'yesterday']],
+    [['chat', 's_none']],
+    [['chat', '--once', ' ']],
+    [['chat', '--json']],
+    [['chat', '--once', 'x', '--url', 'localhost']],
+    [['sessions', '--limit', 'all']],
+    [['export', 's_none']],
+    [['token', 'create']],
+    [['token', 'create', '--subject', 'bob', '--expires', 'soon']],
+    [['token', 'create', '--subject', 'bob', '--scopes', 'everything']],
+    [['token', 'revoke', 'tk_none']],
+    [['backup', BIN]],
+    [['restore', '/nonexistent.db']],
+    [['rehearse']],
+  ])('%j', async (args) => {
+    const refused = await run(args, environment(dir.path));
     expect([args, refused.code, refused.out]).toEqual([args, 2, '']);
     expect(refused.err).toMatch(/^(holdfast|error): \S/);
     expect(refused.err.trimEnd().split('\n').length).toBeLessThanOrEqual(3);
-  }
+  });
 });
 
 test('without a gateway the cure is said at once', async () => {

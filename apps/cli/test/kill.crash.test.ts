@@ -51,6 +51,48 @@ test('R33, R36, E9: killed in mid-answer: the transcript is a prefix of what was
   expect(await turn.text()).toBe(rehearse('/scene plain tokens=10 seed=2 rate=2000'));
 });
 
+test('R35: killed before the first word: the same turn is started again, and its transcript is all that was to be said', async () => {
+  await using dir = await temporaryDir();
+  const scene = '/scene plain tokens=60 seed=11 rate=500 delay=1500';
+  const first = await serve(dir.path);
+  const session = await first.client().createSession({ id: 's_early' });
+  await session.send(scene);
+  const begun = await until(session, ({ view }) => view.turn !== null);
+  await first.end('SIGKILL');
+  await first[Symbol.asyncDispose]();
+
+  await using second = await serve(dir.path);
+  const state = await until(second.client().session('s_early'), isIdle);
+  expect(state.messages.at(-1)).toMatchObject({ state: 'completed', turnId: begun.view.turn?.turnId });
+  expect(answerOf(state)).toBe(rehearse(scene));
+  expect(state.messages).toHaveLength(2);
+});
+
+test('R25, R23: killed with a queue: every message that was acknowledged is answered, once, in its order; sent again it is the same', async () => {
+  await using dir = await temporaryDir();
+  const first = await serve(dir.path);
+  const session = await first.client().createSession({ id: 's_queue' });
+  const scenes = [0, 1, 2, 3, 4].map((n) => `/scene plain tokens=8 seed=${n} rate=${n === 0 ? 20 : 2000}`);
+  for (const [n, scene] of scenes.entries()) {
+    const turn = await session.send(scene, { clientId: `c_${n}` });
+    expect(await turn.admission).toMatchObject({ kind: 'accepted', duplicate: false });
+  }
+  await until(session, ({ view }) => view.queue.length === scenes.length - 1);
+  await first.end('SIGKILL');
+  await first[Symbol.asyncDispose]();
+
+  await using second = await serve(dir.path);
+  const again = second.client().session('s_queue');
+  const repeated = await again.send(scenes[3]!, { clientId: 'c_3' });
+  expect(await repeated.admission).toMatchObject({ kind: 'accepted', duplicate: true });
+  const state = await until(again, (it) => isIdle(it) && it.view.queue.length === 0);
+  const asked = state.messages.filter((message) => message.role === 'user').map((message) => message.text);
+  expect(asked).toEqual(scenes);
+  const answers = state.messages.filter((message) => message.role === 'assistant').map((message) => message.text);
+  expect(answers.slice(1)).toEqual(scenes.slice(1).map((scene) => rehearse(scene)));
+  expect(rehearse(scenes[0]!).startsWith(answers[0]!)).toBe(true);
+});
+
 test('R27, R28: killed with an approval open: another client answers after the restart, the same turn completes, the tool runs once', async () => {
   await using dir = await temporaryDir();
   const workspace = path.join(dir.path, 'work');
@@ -105,7 +147,7 @@ test('D2: killed while a tool runs: its processes are gone, and what it was to d
   expect(processesNaming(marker).length).toBeGreaterThan(0);
   await first.end('SIGKILL');
   await first[Symbol.asyncDispose]();
-  while (processesNaming(marker).length > 0) await new Promise((resolve) => setImmediate(resolve));
+  await expect.poll(() => processesNaming(marker), { timeout: 10_000 }).toEqual([]);
 
   await using second = await serve(dir.path, { HOLDFAST_WORKSPACE: workspace });
   const state = await until(second.client().session('s_tool'), isIdle);
@@ -129,4 +171,50 @@ test('R32, R51: SIGTERM in mid-answer: the turn may finish within its budget, th
   expect(state.messages.at(-1)).toMatchObject({ state: 'interrupted', fault: 'shutdown' });
   expect(answerOf(state).startsWith(seen)).toBe(true);
   expect(rehearse(scene).startsWith(answerOf(state))).toBe(true);
+});
+
+test('R33, R51: SIGTERM in mid-answer: readers are told goodbye, the turn finishes within its budget, nothing new begins', async () => {
+  await using dir = await temporaryDir();
+  const scene = '/scene plain tokens=100 rate=100 seed=5';
+  const first = await serve(dir.path, { HOLDFAST_DRAIN_MS: '20000' });
+  const session = await first.client().createSession({ id: 's_term' });
+  await session.send(scene);
+  await session.send('/scene plain tokens=5 seed=6');
+  const reader = await fetch(`${first.url}/v1/sessions/s_term/events?after=0`, {
+    headers: { authorization: `Bearer ${first.token}` },
+  });
+  await until(session, (state) => answerOf(state).length > 20);
+  const told = reader.text();
+  const startedAt = performance.now();
+  expect(await first.end('SIGTERM')).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(25_000);
+  expect(await told).toMatch(/event: goodbye\ndata: \{[^\n]*"reason":"shutdown"[^\n]*\}\n\n$/);
+  await first[Symbol.asyncDispose]();
+
+  await using second = await serve(dir.path);
+  const state = await until(
+    second.client().session('s_term'),
+    (it) => isIdle(it) && it.view.turns.length === 2 && it.view.turns.every(({ outcome }) => outcome !== null),
+  );
+  expect(state.view.turns.map(({ outcome }) => outcome)).toEqual(['completed', 'completed']);
+  const answers = state.messages.filter((message) => message.role === 'assistant').map((message) => message.text);
+  expect(answers).toEqual([rehearse(scene), rehearse('/scene plain tokens=5 seed=6')]);
+});
+
+test('R32: SIGTERM while an agent hears no stop: out within its budget and a little, and its session is free at the next start', async () => {
+  await using dir = await temporaryDir();
+  const first = await serve(dir.path, { HOLDFAST_DRAIN_MS: '300' });
+  const session = await first.client().createSession({ id: 's_deaf' });
+  await session.send('/scene deaf tokens=4000 rate=50');
+  await until(session, (state) => answerOf(state).length > 20);
+  const startedAt = performance.now();
+  expect(await first.end('SIGTERM')).toBe(0);
+  expect(performance.now() - startedAt).toBeLessThan(25_000);
+  await first[Symbol.asyncDispose]();
+
+  await using second = await serve(dir.path);
+  const again = second.client().session('s_deaf');
+  expect((await until(again, isIdle)).messages.at(-1)).toMatchObject({ state: 'interrupted' });
+  const turn = await again.send('/scene plain tokens=10 seed=2 rate=2000');
+  expect(await turn.text()).toBe(rehearse('/scene plain tokens=10 seed=2'));
 });
