@@ -7,7 +7,8 @@ const config: KnipConfig = {
     '.': { entry: ['tools/*.mjs'] },
     // Loaded by the page's HTML as it is.
     'apps/web': { entry: ['public/theme.js'] },
-    // Bundled for a browser by the test.
+    // Bundled for a browser by their tests.
+    'packages/client': { entry: ['test/*-page.ts'] },
     'packages/react': { entry: ['example/app.tsx', 'test/page.tsx'] },
     'packages/log': { entry: ['src/bin/*.ts'] },
     'packages/testing': { entry: ['src/bin/*.ts'] },

@@ -349,7 +349,8 @@ export interface Turn extends AsyncIterable<TurnPart> {
   readonly done: Promise<TurnEnd>;
   /** The whole answer. @throws FaultError unless the turn completed; what there is of the text is in its `facts.text`. */
   text(): Promise<string>;
-  stop(options?: Omit<StopOptions, 'turnId'>): Promise<StopResult>;
+  /** Stops it, or withdraws its message while that waits. */
+  stop(options?: Omit<StopOptions, 'turnId'>): Promise<StopResult | ChangeResult<'withdrawn'>>;
 }
 
 export type TurnPart =

@@ -103,7 +103,7 @@ class Client implements HoldfastClient {
       baseUrl,
       // What dies with this process is nobody else's.
       subject: options.subject ?? (store === undefined ? '' : undefined),
-      isFollowed: (id) => this.#known.get(id)?.deref()?.isFollowed === true,
+      isFollowed: (id) => (this.#known.get(id)?.deref()?.follower.state ?? 'no') !== 'no',
       onChange: (id) => this.#known.get(id)?.deref()?.model.touch(),
       onError,
     });
@@ -128,7 +128,7 @@ class Client implements HoldfastClient {
     });
     if (answer.kind === 'fault') throw new FaultError(answer.fault);
     this.sessions.learn((answer.body as { session: SessionSummary }).session);
-    session.expect();
+    session.follower.expect();
     return session;
   }
 
@@ -164,15 +164,15 @@ class Client implements HoldfastClient {
       streams: this.#streams.count,
       listed: this.sessions.size,
       requests: this.#requests.pending,
-      sessions: alive.map(({ id, model, isFollowed, recoveryState }) => ({
+      sessions: alive.map(({ id, model, follower }) => ({
         sessionId: id,
         status: model.status,
-        followed: isFollowed,
+        followed: follower.state !== 'no',
         subscribers: model.cell.readers,
         seq: model.view.seq,
         messages: model.cell.getSnapshot().messages.length,
         outbox: this.#outbox.items(id).length,
-        recovery: recoveryState,
+        recovery: follower.recoveryState,
       })),
     };
   }
@@ -180,7 +180,7 @@ class Client implements HoldfastClient {
   nudge(): void {
     this.#streams.nudge();
     this.#outbox.hint();
-    for (const session of this.#followed) session.hint();
+    for (const session of this.#followed) session.follower.hint();
   }
 
   async close(): Promise<void> {
@@ -188,7 +188,7 @@ class Client implements HoldfastClient {
     this.#closed = fault('cancelled', 'The client was closed.');
     this.#requests.close();
     this.sessions.close();
-    for (const session of this.#followed) session.unfollow();
+    for (const session of this.#followed) session.follower.end();
     await Promise.all([this.#outbox.close(), this.#streams.close()]);
     for (const end of this.#ends) end();
     for (const ref of this.#known.values()) ref.deref()?.model.touch();
@@ -237,7 +237,7 @@ class Client implements HoldfastClient {
     for (const oldest of this.#lingering) {
       if (this.#lingering.size <= LINGER_MAX) return;
       this.#lingering.delete(oldest);
-      if (oldest.isLingering) oldest.unfollow();
+      if (oldest.follower.state === 'lingering') oldest.follower.end();
     }
   }
 
@@ -288,7 +288,7 @@ class Client implements HoldfastClient {
     }
     if (hint !== 'online' && hint !== 'visible') return;
     this.#outbox.hint();
-    for (const session of this.#followed) session.hint();
+    for (const session of this.#followed) session.follower.hint();
   }
 
   #renewed(): void {

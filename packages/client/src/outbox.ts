@@ -130,8 +130,8 @@ export class Outbox {
 
   /** The view moved: what it shows is not unsent, whatever became of the response. */
   seen(sessionId: SessionId, view: View): void {
+    if (this.items(sessionId).length === 0) return; // Asked for every entry.
     const items = this.#of(sessionId);
-    if (items.length === 0) return;
     const receipts = receiptsIn(view);
     for (const item of items) {
       const receipt = receipts.get(item.send.clientId);

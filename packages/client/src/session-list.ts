@@ -101,6 +101,8 @@ export class LiveSessionList implements SessionList {
     if (item.type === 'session') this.#put(item.summary);
     if (item.type === 'deleted') {
       this.#deleted.add(item.sessionId);
+      const [oldest] = this.#deleted;
+      if (this.#deleted.size > ROWS_MAX && oldest !== undefined) this.#deleted.delete(oldest);
       this.#rows.delete(item.sessionId);
     }
     this.#cell.touch();

@@ -9,7 +9,7 @@ import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
 import { answerIdOf, type ClientId, type MessageId, type SessionId, type TurnId } from '@holdfast/protocol/ids';
 import type { Message, TurnNode } from '@holdfast/protocol/view';
 
-import type { Admission, StopOptions, StopResult, Turn, TurnEnd, TurnPart } from './api.ts';
+import type { Admission, ChangeResult, StopOptions, StopResult, Turn, TurnEnd, TurnPart } from './api.ts';
 import type { HistoryTurn } from './history.ts';
 import type { SessionModel } from './session-model.ts';
 import { locateMessage, locateTurn, partsSince, type Located } from './turn-parts.ts';
@@ -22,6 +22,7 @@ export interface TurnHost {
   /** The turn of a message that has left the window; undefined: there is none. */
   findOld(messageId: MessageId): Promise<HistoryTurn | undefined | Fault>;
   stop(options: StopOptions): Promise<StopResult>;
+  withdraw(messageId: MessageId): Promise<ChangeResult<'withdrawn'>>;
   readonly closed: Fault | undefined;
 }
 
@@ -64,12 +65,16 @@ export class TurnReader implements Turn {
     throw new FaultError(faultOfEnd(end));
   }
 
-  async stop(options: Omit<StopOptions, 'turnId'> = {}): Promise<StopResult> {
+  async stop(options: Omit<StopOptions, 'turnId'> = {}): Promise<StopResult | ChangeResult<'withdrawn'>> {
     const admission = await this.admission;
     const sight = await this.#look(admission);
+    const known = this.#key.kind === 'turn' ? this.#key.turnId : undefined;
     if (sight.kind === 'seen') return this.#host.stop({ ...options, turnId: sight.node.turnId });
-    if (this.#key.kind === 'turn') return this.#host.stop({ ...options, turnId: this.#key.turnId });
-    const turnId = admission.kind === 'accepted' ? admission.turnId : undefined;
+    if (known !== undefined) return this.#host.stop({ ...options, turnId: known });
+    if (admission.kind !== 'accepted') return { kind: 'not-found' };
+    const withdrawn = await this.#host.withdraw(admission.messageId);
+    if (withdrawn.kind !== 'started') return withdrawn;
+    const turnId = withdrawn.turnId ?? admission.turnId;
     return turnId === undefined ? { kind: 'not-found' } : this.#host.stop({ ...options, turnId });
   }
 

@@ -109,6 +109,7 @@ test('it runs on the oldest Node that it promises', async () => {
     await writeFile(suite, output[0].code);
     const { stdout } = await run(oldestNode(), ['--test', '--test-reporter=tap', suite], {
       cwd: project,
+      timeout: 45_000,
       env: { PATH: process.env['PATH'], GATEWAY_URL: gateway.url, GATEWAY_TOKEN: gatewayToken },
     }).catch((error: unknown) => {
       const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
@@ -119,7 +120,7 @@ test('it runs on the oldest Node that it promises', async () => {
   } finally {
     await gateway.close();
   }
-});
+}, 60_000);
 
 /** Node 20 where there is one: `HOLDFAST_NODE20`, or any on the path. Otherwise the one that runs the tests. */
 function oldestNode(): string {

@@ -13,24 +13,29 @@
  *    loses its response, `streamsRefused` and `forgetsTurns` do what they say.
  */
 import type { Entry, EntryBody, WhenBusy } from '@holdfast/protocol/entry';
-import { fault, problemOf, type Fault } from '@holdfast/protocol/fault';
-import {
-  turnIdOf,
-  type ClientId,
-  type MessageId,
-  type PromptId,
-  type SessionId,
-  type ToolId,
-  type TurnId,
-} from '@holdfast/protocol/ids';
-import { encodeFrame, HEARTBEAT_MS, PROTOCOL_VERSION } from '@holdfast/protocol/sse';
-import { pathOf, type Message, type View } from '@holdfast/protocol/view';
+import { fault } from '@holdfast/protocol/fault';
+import type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
+import { HEARTBEAT_MS, PROTOCOL_VERSION } from '@holdfast/protocol/sse';
+import type { Message, View } from '@holdfast/protocol/view';
 
-import type { SessionSummary } from '../api.ts';
 import { createTransport, type Transport } from '../transport.ts';
 import type { WireConnection, WireExchange, WireRequest, WireSink } from '../wire.ts';
-import { MemoryLog, type Admitted } from './memory-log.ts';
+import {
+  admitted,
+  changed,
+  closed,
+  json,
+  page,
+  refuse,
+  statusOf,
+  stopped,
+  SUBJECT,
+  summaryOf,
+  type Answer,
+} from './memory-answers.ts';
+import { MemoryLog } from './memory-log.ts';
 import { startRuns, type Script } from './memory-run.ts';
+import { Exchange, Stream } from './memory-stream.ts';
 
 export interface TestGatewayOptions {
   /** What is answered. By default `You said: …`, word by word. */
@@ -66,11 +71,6 @@ export function createTestGateway(options: TestGatewayOptions = {}): TestGateway
   return new MemoryGateway(options.script ?? (({ text }) => `You said: ${text}`));
 }
 
-/** What a route makes of a request. */
-type Answer =
-  | { readonly kind: 'json'; readonly status: number; readonly body: unknown }
-  | { readonly kind: 'stream'; readonly start: (stream: Stream) => void };
-
 /** Of any request. What is not a request of ours is not answered well, and need not be. */
 interface Input {
   readonly sessionId?: SessionId;
@@ -95,10 +95,6 @@ interface Session {
   readonly log: MemoryLog;
   deleted: boolean;
 }
-
-const SUBJECT = 'tester';
-const json = (status: number, body: unknown): Answer => ({ kind: 'json', status, body });
-const refuse = (why: Fault): Answer => json(problemOf(why).status, problemOf(why));
 
 class MemoryGateway implements TestGateway {
   offline = false;
@@ -363,222 +359,4 @@ class MemoryGateway implements TestGateway {
     this.#revision++;
     for (const tell of this.#feeds) tell(sessionId);
   }
-}
-
-// ── one exchange, and a stream over it ──────────────────────────────────────────────────────────────────────────────
-
-const encoder = new TextEncoder();
-
-class Exchange implements WireExchange {
-  readonly #sink: WireSink;
-  readonly #ended: () => void;
-  over = false;
-  #onEnd: (() => void) | undefined;
-
-  constructor(sink: WireSink, ended: () => void) {
-    this.#sink = sink;
-    this.#ended = ended;
-  }
-
-  hold(): void {}
-  flow(): void {}
-
-  cancel(): void {
-    this.#finish();
-  }
-
-  lose(): void {
-    if (this.#finish()) this.#sink.fail(fault('disconnected', 'The test lost the connection.'));
-  }
-
-  begin(): void {
-    this.#sink.head(200, { get: (name) => (name === 'content-type' ? 'text/event-stream' : null) });
-  }
-
-  write(text: string): void {
-    if (!this.over) this.#sink.chunk(encoder.encode(text));
-  }
-
-  answer(status: number, body: unknown): void {
-    this.#sink.head(status, { get: (name) => (name === 'content-type' ? 'application/json' : null) });
-    if (body !== undefined) this.write(JSON.stringify(body));
-    if (this.#finish()) this.#sink.end();
-  }
-
-  onEnd(callback: () => void): void {
-    this.#onEnd = callback;
-  }
-
-  #finish(): boolean {
-    if (this.over) return false;
-    this.over = true;
-    this.#ended();
-    this.#onEnd?.();
-    return true;
-  }
-}
-
-let streamCount = 0;
-
-class Stream {
-  readonly id = `e_${++streamCount}`;
-  readonly #exchange: Exchange;
-  readonly #lanes = new Map<string, () => void>();
-  readonly #ends: (() => void)[] = [];
-
-  constructor(exchange: Exchange, ended: () => void) {
-    this.#exchange = exchange;
-    exchange.onEnd(() => {
-      for (const end of [...this.#lanes.values(), ...this.#ends, ended]) end();
-    });
-  }
-
-  frame(event: string, data: unknown, id?: string): void {
-    this.#exchange.write(encodeFrame({ event, data: JSON.stringify(data), ...(id === undefined ? {} : { id }) }));
-  }
-
-  ended(callback: () => void): void {
-    this.#ends.push(callback);
-  }
-
-  follow(log: MemoryLog, after: string | null, prefix: string): void {
-    this.end(log.sessionId);
-    const missed = after === null ? undefined : log.after(after);
-    const entry = (it: Entry): void => this.frame(it.type, it, prefix + log.cursorAt(it.seq));
-    this.#lanes.set(log.sessionId, log.subscribe(entry));
-    if (missed !== undefined) return missed.forEach(entry);
-    const { sessionId, cursor, view } = log;
-    if (after === null) this.frame('snapshot', { sessionId, cursor, view });
-    else this.frame('resync', { sessionId, cursor, view, reason: 'cursor-unknown' });
-  }
-
-  end(sessionId: string): void {
-    this.#lanes.get(sessionId)?.();
-    this.#lanes.delete(sessionId);
-  }
-
-  /** The session is no more. */
-  drop(sessionId: string): void {
-    if (!this.#lanes.has(sessionId)) return;
-    this.end(sessionId);
-    this.refuse(sessionId, 'session-deleted');
-  }
-
-  refuse(sessionId: string, kind: 'session-not-found' | 'session-deleted'): void {
-    const reason = kind === 'session-deleted' ? kind : 'session-refused';
-    this.frame('goodbye', { reason, sessionId, fault: kind });
-  }
-}
-
-// ── answers ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-function admitted({ verdict, seq, duplicate, command }: Admitted): Answer {
-  if (verdict.kind !== 'accepted' || !('messageId' in command))
-    return refuse(fault('turn-not-found', 'There is no such turn.'));
-  const { applied, position, turnId } = verdict;
-  return json(202, {
-    messageId: command.messageId,
-    seq,
-    position,
-    applied,
-    duplicate,
-    ...(turnId === undefined ? {} : { turnId }),
-  });
-}
-
-function changed(log: MemoryLog, { verdict, command }: Admitted): Answer {
-  if (verdict.kind === 'edited' || verdict.kind === 'withdrawn')
-    return json(200, { messageId: verdict.messageId, result: verdict.kind });
-  const id = 'messageId' in command ? command.messageId : '';
-  const message = [...log.view.messages, ...log.view.offPath].find((it) => it.id === id);
-  if (message === undefined) return refuse(fault('message-not-found', `There is no message ${id}.`));
-  const node = log.view.turns.find((turn) => turn.turnId === message.turnId);
-  const facts = { turnId: message.turnId, outcome: node?.outcome ?? null };
-  return refuse(fault('message-started', `The turn of ${id} has begun.`, { facts }));
-}
-
-function stopped(log: MemoryLog, turnId: TurnId, result: string): Answer {
-  if (result === 'stopping' || result === 'already-stopping') return json(200, { turnId, result });
-  const turn = log.turns.get(turnId)?.turn;
-  if (turn === undefined) return refuse(fault('turn-not-found', `There is no turn ${turnId}.`));
-  return json(200, { turnId, result: 'already-ended', outcome: turn.outcome });
-}
-
-function closed(log: MemoryLog, promptId: PromptId): Answer {
-  const parts = [...log.view.messages, ...log.view.offPath].flatMap((message) => message.parts);
-  const part = parts.find((it) => it.type === 'prompt' && it.promptId === promptId);
-  if (part?.type !== 'prompt') return refuse(fault('prompt-not-found', `There is no prompt ${promptId}.`));
-  const { outcome, answer, by } = part;
-  return refuse(
-    fault('prompt-closed', `Prompt ${promptId} is closed.`, { facts: { outcome: outcome ?? 'answered', answer, by } }),
-  );
-}
-
-function statusOf(log: MemoryLog, turnId: TurnId): Answer {
-  const turn = log.turns.get(turnId)?.turn;
-  if (turn !== undefined) {
-    const { outcome, revision, lastSeq, lastEvent } = turn;
-    const terminal = outcome !== null;
-    return json(200, {
-      turnId,
-      active: !terminal,
-      terminal,
-      state: terminal ? 'ended' : 'running',
-      outcome,
-      revision,
-      lastSeq,
-      lastEvent,
-    });
-  }
-  const waits = log.view.queue.some((item) => turnIdOf(item.messageId) === turnId);
-  if (!waits) return refuse(fault('turn-not-found', `There is no turn ${turnId}.`));
-  return json(200, { turnId, active: false, terminal: false, state: 'queued', outcome: null });
-}
-
-/** Along the parents, as the gateway does it. */
-function page(log: MemoryLog, query: URLSearchParams): Answer {
-  const limit = Number(query.get('limit') ?? 20);
-  const around = query.get('around');
-  const found =
-    around === null
-      ? undefined
-      : [...log.turns.values()].find(({ messages }) => messages.some(({ id }) => id === around));
-  if (around !== null && found === undefined)
-    return refuse(fault('message-not-found', `There is no message ${around}.`));
-  const before = query.get('before') ?? pathOf(log.view.turns, log.view.leaf)[0]?.turnId ?? '';
-  const turns = [];
-  for (
-    let id = found?.turn.turnId ?? log.turns.get(before)?.turn.parent ?? null;
-    id !== null && turns.length < limit;
-  ) {
-    const entry = log.turns.get(id);
-    if (entry === undefined) break;
-    turns.unshift(entry);
-    id = entry.turn.parent;
-  }
-  return json(200, { turns, before: turns[0]?.turn.parent == null ? null : turns[0].turn.turnId });
-}
-
-function summaryOf({ sessionId, view }: MemoryLog): SessionSummary {
-  const last = view.turns.findLast((turn) => turn.outcome !== null);
-  return {
-    sessionId,
-    owner: view.owner ?? SUBJECT,
-    title: view.title,
-    agent: view.agent,
-    model: view.model,
-    state:
-      view.prompts.length > 0 ? 'waiting' : view.turn !== null ? 'running' : view.queue.length > 0 ? 'queued' : 'idle',
-    prompts: view.prompts.length,
-    queued: view.queue.length,
-    pinned: view.pinned,
-    archived: view.archived,
-    seq: view.seq,
-    readSeq: view.readSeq,
-    unread: (last?.revision ?? 0) > view.readSeq,
-    lastOutcome: last?.outcome ?? null,
-    preview: (view.messages.at(-1)?.text ?? view.queue.at(-1)?.text ?? '').slice(0, 200),
-    createdAt: view.createdAt ?? '',
-    updatedAt: view.updatedAt ?? '',
-  };
 }

@@ -1,0 +1,222 @@
+/**
+ * Whether a session is followed, and what comes of the stream's end.
+ *
+ * S1. It is followed while it is retained (a subscriber, a turn that is read, a `ready` that waits) and `lingerMs` afterwards.
+ *     Following again goes on from what is shown.
+ * S2. When its stream ends in mid-turn a recovery runs beside the reconnect (E1); whichever is first wins, and the token
+ *     decides (E6). Nothing is cleared or replaced by the end itself.
+ * S3. News from the stream end the recovery: the stream owns the view again.
+ */
+import { FaultError, type Fault } from '@holdfast/protocol/fault';
+import type { TurnId } from '@holdfast/protocol/ids';
+import type { View } from '@holdfast/protocol/view';
+
+import type { ConnectionState } from './api.ts';
+import type { Attachment, Attachments } from './attachment.ts';
+import type { StreamState } from './event-stream.ts';
+import type { Outbox } from './outbox.ts';
+import type { Ports, Timer } from './ports.ts';
+import { startRecovery, type Recovery, type SettlePort } from './recovery.ts';
+import type { Requests } from './requests.ts';
+import type { SessionModel } from './session-model.ts';
+import type { Lane, Streams } from './streams.ts';
+
+export interface FollowerContext {
+  readonly requests: Requests;
+  readonly streams: Streams;
+  readonly outbox: Outbox;
+  readonly attachments: Attachments;
+  readonly ports: Ports;
+  readonly lingerMs: number;
+  connectionOf(state: StreamState): ConnectionState;
+  /** Why everything is over, once the client was closed. */
+  closed(): Fault | undefined;
+}
+
+export interface FollowerEvents {
+  /** It has to be held from now on, or need not be any more. */
+  followed(followed: boolean): void;
+  lingers(): void;
+}
+
+type Following =
+  | { readonly kind: 'no' }
+  | { readonly kind: 'yes'; readonly end: () => void }
+  | { readonly kind: 'lingering'; readonly end: () => void; readonly timer: Timer };
+
+interface Snapshot {
+  readonly view: View;
+  readonly cursor: string;
+}
+
+export class Follower {
+  readonly #model: SessionModel;
+  readonly #context: FollowerContext;
+  readonly #events: FollowerEvents;
+  #following: Following = { kind: 'no' };
+  #retained = 0;
+  #releaseReaders: (() => void) | undefined;
+  #recovery: Recovery | undefined;
+  #token: Attachment;
+
+  constructor(model: SessionModel, context: FollowerContext, events: FollowerEvents) {
+    this.#model = model;
+    this.#context = context;
+    this.#events = events;
+    this.#token = context.attachments.attach(model.id, null);
+  }
+
+  get state(): Following['kind'] {
+    return this.#following.kind;
+  }
+
+  get recoveryState(): string {
+    return this.#recovery?.state.kind ?? 'none';
+  }
+
+  retain(): () => void {
+    this.#retained++;
+    this.#follow();
+    let released = false;
+    return () => {
+      if (released) return;
+      released = true;
+      if (--this.#retained === 0) this.#linger();
+    };
+  }
+
+  /** Ends the lingering, or everything where the client closes. */
+  end(): void {
+    if (this.#following.kind === 'no') return;
+    if (this.#following.kind === 'lingering') this.#following.timer.cancel();
+    this.#following.end();
+    this.#following = { kind: 'no' };
+    this.#endRecovery();
+    this.#context.attachments.detach(this.#model.id);
+    this.#model.setConnection({ kind: 'idle' });
+    this.#events.followed(false);
+  }
+
+  /** It may exist now. */
+  expect(): void {
+    this.#model.expect();
+    if (this.#retained > 0) this.#follow();
+  }
+
+  hint(): void {
+    this.#recovery?.hint();
+  }
+
+  watched(readers: number): void {
+    if (readers > 0) this.#releaseReaders ??= this.retain();
+    else {
+      this.#releaseReaders?.();
+      this.#releaseReaders = undefined;
+    }
+  }
+
+  #follow(): void {
+    const following = this.#following;
+    if (following.kind === 'lingering') {
+      following.timer.cancel();
+      this.#following = { kind: 'yes', end: following.end };
+    }
+    if (following.kind !== 'no' || this.#context.closed() !== undefined || this.#model.status === 'deleted') return;
+    if (this.#model.status === 'missing') this.#model.expect();
+    // The lane may be told of an end before `follow` has returned it.
+    let end: (() => void) | undefined;
+    this.#following = { kind: 'yes', end: () => end?.() };
+    this.#events.followed(true);
+    end = this.#context.streams.follow(this.#model.id, this.#model.place, this.#lane());
+  }
+
+  #linger(): void {
+    if (this.#following.kind !== 'yes') return;
+    const { end } = this.#following;
+    const timer = this.#context.ports.clock.after(this.#context.lingerMs, () => this.end());
+    this.#following = { kind: 'lingering', end, timer };
+    this.#events.lingers();
+  }
+
+  #lane(): Lane {
+    return {
+      snapshot: (frame) => {
+        if (!this.#model.snapshot(frame)) return;
+        this.#live();
+      },
+      entry: (entry, cursor) => {
+        this.#model.entry(entry, cursor);
+        this.#live();
+      },
+      gone: (reason) => {
+        this.end();
+        this.#model.gone(reason.kind === 'session-deleted' ? 'deleted' : 'missing');
+      },
+      state: (state) => this.#streamState(state),
+    };
+  }
+
+  // ── from live to settled (S2) ─────────────────────────────────────────────────────────────────────────────────────
+
+  /** News came from the stream: it owns the view, and what recovers is done. */
+  #live(): void {
+    this.#endRecovery();
+    const runId = this.#model.view.turn?.turnId ?? null;
+    if (!this.#token.isCurrent || this.#token.runId !== runId)
+      this.#token = this.#context.attachments.attach(this.#model.id, runId);
+    this.#context.outbox.seen(this.#model.id, this.#model.view);
+  }
+
+  #streamState(state: StreamState): void {
+    this.#model.setConnection(this.#context.connectionOf(state));
+    const ended = state.kind === 'waiting' || (state.kind === 'idle' && state.fault !== undefined);
+    if (!ended || this.#recovery !== undefined) return;
+    const { turn } = this.#model.view;
+    if (turn !== null) this.#recover(turn.turnId);
+  }
+
+  #recover(turnId: TurnId): void {
+    const { ports, attachments } = this.#context;
+    const token = attachments.attach(this.#model.id, turnId);
+    this.#token = token;
+    const recovery = startRecovery<Snapshot>({
+      port: this.#settlePort(turnId),
+      token,
+      clock: ports.clock,
+      random: ports.random,
+      shown: this.#model.view.messages.some((message) => message.turnId === turnId && message.text !== ''),
+      seenRevision: () => this.#model.view.seq,
+      restore: (snapshot) => {
+        this.#model.snapshot(snapshot);
+        this.#context.outbox.seen(this.#model.id, this.#model.view);
+      },
+      interrupt: () => this.#model.interrupt(turnId),
+    });
+    this.#recovery = recovery;
+    void recovery.ended.then(() => {
+      if (this.#recovery === recovery) this.#recovery = undefined;
+    });
+  }
+
+  #endRecovery(): void {
+    this.#recovery?.terminal();
+    this.#recovery = undefined;
+  }
+
+  #settlePort(turnId: TurnId): SettlePort<Snapshot> {
+    return {
+      status: async () => {
+        const answer = await this.#context.requests.once('GET', `/v1/sessions/${this.#model.id}/turns/${turnId}`);
+        if (answer.kind === 'ok') return (answer.body as { terminal: boolean }).terminal ? 'ended' : 'active';
+        if (answer.fault.kind === 'turn-not-found') return 'missing';
+        throw new FaultError(answer.fault);
+      },
+      snapshot: async () => {
+        const answer = await this.#context.requests.once('GET', `/v1/sessions/${this.#model.id}`);
+        if (answer.kind === 'fault') throw new FaultError(answer.fault);
+        const value = answer.body as Snapshot;
+        return { revision: value.view.seq, terminal: value.view.turn?.turnId !== turnId, value };
+      },
+    };
+  }
+}
