@@ -36,7 +36,7 @@ const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application
 export class Person {
   readonly sessionId: string;
   readonly acknowledged: Sent[] = [];
-  readonly seen = new Map<number, SeenEntry>();
+  readonly seen: Map<number, SeenEntry> = new Map();
   /** Entries that were shown with another content than before. */
   readonly contradictions: string[] = [];
   onEntry: (type: string) => void = () => undefined;
