@@ -81,7 +81,7 @@ test('sizes, minified and compressed, as a page gets them', async () => {
   );
 });
 
-/** In bytes. See decisions/ for what the client's is made of. */
+/** In bytes. decisions/0009 says what the client's are made of. */
 const BUDGET = { createClientBytes: 25_000, streamsBytes: 10_000, reactBytes: 3_000 };
 
 test('it runs on the oldest Node that it promises', async () => {
