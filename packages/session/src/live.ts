@@ -2,8 +2,7 @@
  * A session's view, kept at the head of its log while somebody needs it: the owner, a command in hand, a snapshot.
  *
  * 1. It is made of rows and the entries after them, then follows the log; it never falls behind without noticing.
- * 2. All users of a session in this process share one. The `LINGER_MAX` that were used last stay a while, because whoever writes
- *    to a session usually writes again; beyond them an idle session costs nothing.
+ * 2. All users of a session in this process share one, and it is gone with the last of them: an idle session costs nothing.
  * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
  */
 import {
@@ -163,8 +162,6 @@ export class LiveSession {
 export type NotLive = Refused;
 type Opened = { readonly kind: 'live'; readonly live: LiveSession } | NotLive;
 
-const LINGER_MAX = 128;
-
 interface Shared {
   readonly opening: Promise<Opened>;
   users: number;
@@ -173,8 +170,6 @@ interface Shared {
 /** The live sessions of this process (rule 2). */
 export class LiveSessions {
   readonly #log: Log;
-  /** Without users, the longest unused first. */
-  readonly #idle = new Set<SessionId>();
   readonly #lives = new Map<SessionId, Shared>();
 
   constructor(log: Log) {
@@ -190,10 +185,8 @@ export class LiveSessions {
     const shared: Shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
     this.#lives.set(sessionId, shared);
     shared.users += 1;
-    this.#idle.delete(sessionId);
     try {
       const opened = await shared.opening;
-      if (opened.kind !== 'live' || opened.live.ended !== undefined) this.#forget(sessionId, shared);
       if (opened.kind !== 'live') return opened;
       return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
     } finally {
@@ -207,30 +200,6 @@ export class LiveSessions {
         );
       }
     }
-  }
-
-  close(): void {
-    for (const sessionId of this.#idle) this.#end(sessionId);
-  }
-
-  /** What could not be opened, or has ended, is looked for anew the next time. */
-  #forget(sessionId: SessionId, shared: Shared): void {
-    if (this.#lives.get(sessionId) !== shared) return;
-    this.#lives.delete(sessionId);
-    this.#idle.delete(sessionId);
-  }
-
-  #rest(sessionId: SessionId): void {
-    this.#idle.add(sessionId);
-    const [oldest] = this.#idle;
-    if (this.#idle.size > LINGER_MAX && oldest !== undefined) this.#end(oldest);
-  }
-
-  #end(sessionId: SessionId): void {
-    const shared = this.#lives.get(sessionId);
-    this.#idle.delete(sessionId);
-    this.#lives.delete(sessionId);
-    void shared?.opening.then((opened) => opened.kind === 'live' && opened.live.close('released'));
   }
 
   async #load(sessionId: SessionId): Promise<Opened> {
