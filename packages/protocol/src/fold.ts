@@ -257,6 +257,8 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     lastEvent: 'turn-start',
   };
   const cause = start.cause ?? messageIds[0];
+  // What it was to answer was withdrawn a moment before: the start is void, and its owner decides anew.
+  if (!view.queue.some((item) => item.messageId === cause)) return view;
   const taken = view.queue.filter((item) => item.messageId === cause || messageIds.includes(item.messageId));
   const asked = taken.filter((item) => item.again === undefined).map((item) => userMessage(item, turnId));
   const answer: Message = {

@@ -265,7 +265,7 @@ function finish(now: Situation, turn: RunningTurn, hand: Extract<Hand, { kind: '
   const { end } = hand;
   if (end.outcome !== 'parked') return ended(now, turn, end, hand.usage);
   const park = { type: 'turn-park', turnId: turn.turnId, usage: hand.usage } as const;
-  if (hand.prompted) return { kind: 'append', entries: [park], clears: 'hand' };
+  if (hand.prompted || now.view.prompts.length > 0) return { kind: 'append', entries: [park], clears: 'hand' };
   if (turn.openTools.length > 0)
     return { kind: 'append', entries: [{ ...park, awaits: turn.openTools }], clears: 'hand' };
   const reason = 'The agent waits, and has asked nobody for anything.';

@@ -132,22 +132,35 @@ export class Ownership {
   // ── one tenure ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #hold(sessionId: SessionId, slot: TenureSlot): Promise<void> {
-    const { log, lives } = this.#options;
+    const { log } = this.#options;
     const holder = this.#holder;
     if (holder.kind !== 'held') return;
     const acquired = await log.consumers.acquire(streamOf(sessionId), 'run', holder.id);
     if (acquired.kind === 'lost') this.#loseLease(holder.id);
-    if (acquired.kind !== 'acquired') return;
-    await lives.with(sessionId, async (live) => {
+    const end = acquired.kind === 'acquired' ? await this.#holdAs(sessionId, slot, holder, acquired) : acquired.kind;
+    // It is (or may be) ours, and nobody else takes up what we hold: look again.
+    const mine = this.#holder === holder && (end === 'lost' || end === 'unavailable');
+    if (mine) this.#once(this.#options.sweepMs, () => this.wake(sessionId));
+  }
+
+  async #holdAs(
+    sessionId: SessionId,
+    slot: TenureSlot,
+    holder: Holder,
+    acquired: { readonly epoch: number; readonly acked: number; readonly head: number },
+  ): Promise<TenureEnd | 'unavailable' | 'missing' | 'deleted'> {
+    const ended = await this.#options.lives.with(sessionId, async (live) => {
       await live.reached(acquired.head);
-      const rows = await loadRowState(log, sessionId);
-      if (this.#holder !== holder) return;
+      const rows = await loadRowState(this.#options.log, sessionId);
+      if (this.#holder !== holder) return { kind: 'lost' as const };
       const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
       slot.tenure = tenure;
-      const end: TenureEnd = await tenure.hold();
+      const end = await tenure.hold();
       slot.tenure = undefined;
       if (end === 'released') await this.#packSome(sessionId, acquired.acked, live.view.seq);
+      return { kind: end };
     });
+    return ended.kind;
   }
 
   /** An error here is a bug, not an outcome; the session is still ours and nobody else will take it up. */

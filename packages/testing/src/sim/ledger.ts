@@ -1,0 +1,253 @@
+/**
+ * The laws that hold at every instant, checked as each entry reaches the log. The ledger reads entries by itself: it shares
+ * nothing with `fold` and `judge`, so a fault in them is no alibi.
+ *
+ *  T1  A message waits, then is taken by one turn, or injected, or withdrawn, or cleared; it never leaves such an end.
+ *  T2  One turn runs at a time; a run event belongs to it. A turn starts again only where it had said nothing (R35), and at
+ *      most three times.
+ *  T3  Run events come under the fence, and epochs never go back (R9).
+ *  T4  A prompt closes once and by its turn's end; the first answer it gets while it is open is its outcome (R28, R30).
+ *  T5  A turn's messages are of one author (R21), and messages that only queued start in the order in which they came.
+ *  T6  A message that says it was steered and was too late is told so.
+ */
+import type { Entry, EntryOf } from '@holdfast/protocol';
+
+export type Fate = 'waiting' | 'taken' | 'injected' | 'withdrawn' | 'cleared' | 'void';
+
+export interface Item {
+  readonly seq: number;
+  readonly author: string;
+  /** Came by plain queueing and was never moved: it keeps its place among its like. */
+  plain: boolean;
+  fate: Fate;
+  /** The seq of the entry that decided its fate. */
+  fateSeq: number;
+  turnId: string | undefined;
+  readonly again: boolean;
+}
+
+export interface PromptFate {
+  readonly turnId: string;
+  state: 'open' | 'answered' | 'expired' | 'cancelled';
+  answer: string | undefined;
+  /** The seq of the answer that counted. */
+  answeredAt: number | undefined;
+}
+
+export interface TurnFate {
+  readonly turnId: string;
+  readonly messageIds: readonly string[];
+  state: 'running' | 'ended';
+  outcome: string | undefined;
+  discarded: boolean;
+  lastType: string;
+  starts: number;
+  text: string;
+}
+
+export type Violate = (law: string, detail: string) => void;
+
+export class Ledger {
+  readonly items: Map<string, Item> = new Map();
+  readonly prompts: Map<string, PromptFate> = new Map();
+  readonly turns: Map<string, TurnFate> = new Map();
+  running: TurnFate | undefined;
+  #epoch = 0;
+  readonly #violate: Violate;
+
+  constructor(violate: Violate) {
+    this.#violate = violate;
+  }
+
+  /** @param epoch of the append's fence; undefined where it had none. */
+  take(entry: Entry, epoch: number | undefined): void {
+    switch (entry.type) {
+      case 'message':
+        return this.#admit(entry, entry.after === undefined || entry.after === null || this.turns.has(entry.after));
+      case 'steer':
+        return this.#admit(entry, true);
+      case 'regenerate':
+        return this.#admit(entry, this.turns.has(entry.turnId));
+      case 'message-withdraw':
+        return this.#end(entry.messageId, 'withdrawn', entry.seq);
+      case 'queue-order':
+        for (const id of entry.messageIds) this.#move(id);
+        return undefined;
+      case 'stop':
+        if (this.running?.turnId === entry.turnId && entry.queue === 'clear')
+          for (const id of this.items.keys()) this.#end(id, 'cleared', entry.seq);
+        return undefined;
+      case 'prompt-answer':
+        return this.#answer(entry);
+      case 'session-open':
+      case 'session-set':
+      case 'message-edit':
+      case 'tool-result':
+      case 'branch-switch':
+        return undefined;
+      default:
+        this.#fence(entry, epoch);
+        return this.#runEvent(entry);
+    }
+  }
+
+  fateOf(messageId: string): Fate {
+    return this.items.get(messageId)?.fate ?? 'void';
+  }
+
+  /** What the entry at `seq` made of a message; undefined where another decided. */
+  fateAt(messageId: string, seq: number): Fate | undefined {
+    const item = this.items.get(messageId);
+    return item?.fateSeq === seq ? item.fate : undefined;
+  }
+
+  #admit(entry: EntryOf<'message' | 'steer' | 'regenerate'>, isValid: boolean): void {
+    const { seq, author, messageId, type } = entry;
+    if (this.items.has(messageId)) this.#violate('T1', `${messageId} came twice (${seq}).`);
+    const plain = type === 'message' && entry.whenBusy === 'queue';
+    const fate = isValid ? 'waiting' : 'void';
+    this.items.set(messageId, {
+      seq,
+      author,
+      plain,
+      fate,
+      fateSeq: seq,
+      turnId: undefined,
+      again: type === 'regenerate',
+    });
+  }
+
+  #end(messageId: string, fate: Fate, seq: number): void {
+    const item = this.items.get(messageId);
+    if (item?.fate !== 'waiting') return;
+    item.fate = fate;
+    item.fateSeq = seq;
+  }
+
+  #move(messageId: string): void {
+    const item = this.items.get(messageId);
+    if (item !== undefined) item.plain = false;
+  }
+
+  #answer({ promptId, answer, seq }: EntryOf<'prompt-answer'>): void {
+    const prompt = this.prompts.get(promptId);
+    if (prompt?.state !== 'open') return;
+    prompt.state = 'answered';
+    prompt.answer = answer;
+    prompt.answeredAt = seq;
+  }
+
+  /** T3. */
+  #fence({ seq, type }: Entry, epoch: number | undefined): void {
+    if (epoch === undefined) this.#violate('T3', `${type} at ${seq} came without a fence.`);
+    else if (epoch < this.#epoch) this.#violate('T3', `${type} at ${seq} is of epoch ${epoch}, after ${this.#epoch}.`);
+    else this.#epoch = epoch;
+  }
+
+  #runEvent(entry: Exclude<Entry, { readonly author: string }>): void {
+    if (entry.type === 'turn-start') return this.#start(entry);
+    if (entry.type === 'steer-end') return this.#steerEnd(entry);
+    if (
+      entry.type === 'title' ||
+      entry.type === 'title-status' ||
+      entry.type === 'usage' ||
+      entry.type === 'stream-end'
+    )
+      return undefined;
+    const turn = this.running;
+    if (turn?.turnId !== entry.turnId)
+      return this.#violate(
+        'T2',
+        `${entry.type} at ${entry.seq} is of ${entry.turnId}; ${turn?.turnId ?? 'none'} runs.`,
+      );
+    if (entry.type === 'turn-resume' && turn.lastType !== 'turn-resume' && !mayResume(turn.lastType))
+      this.#violate('T2', `${turn.turnId} is resumed at ${entry.seq} after ${turn.lastType}.`);
+    if (entry.type === 'text-delta') turn.text += entry.text;
+    if (entry.type === 'prompt-open') this.#openPrompt(entry);
+    if (entry.type === 'prompt-close') this.#closePrompt(entry);
+    else turn.lastType = entry.type;
+    if (entry.type === 'turn-end') this.#turnEnd(turn, entry);
+  }
+
+  #start(start: EntryOf<'turn-start'>): void {
+    const { turnId, seq, messageIds, cause } = start;
+    const again = this.turns.get(turnId);
+    if (again !== undefined) {
+      again.starts += 1;
+      if (this.running !== again) this.#violate('T2', `${turnId} starts again at ${seq} and had ended.`);
+      if (again.lastType !== 'turn-start')
+        this.#violate('R35', `${turnId} starts again at ${seq} after ${again.lastType}.`);
+      if (again.starts > 3) this.#violate('R35', `${turnId} starts a fourth time at ${seq}.`);
+      return;
+    }
+    if (this.running !== undefined)
+      this.#violate('T2', `${turnId} starts at ${seq} while ${this.running.turnId} runs.`);
+    const taken = cause === undefined ? messageIds : [cause];
+    for (const id of taken) this.#takeItem(id, start);
+    if (new Set(taken.map((id) => this.items.get(id)?.author)).size > 1)
+      this.#violate('R21', `${turnId} at ${seq} has messages of several authors.`);
+    this.running = {
+      turnId,
+      messageIds,
+      state: 'running',
+      outcome: undefined,
+      discarded: false,
+      lastType: 'turn-start',
+      starts: 1,
+      text: '',
+    };
+    this.turns.set(turnId, this.running);
+  }
+
+  /** T1, T5. */
+  #takeItem(id: string, { turnId, seq }: EntryOf<'turn-start'>): void {
+    const item = this.items.get(id);
+    if (item?.fate !== 'waiting')
+      return this.#violate('T1', `${turnId} at ${seq} takes ${id}, which is ${item?.fate ?? 'unknown'}.`);
+    item.fate = 'taken';
+    item.turnId = turnId;
+    for (const [otherId, other] of this.items)
+      if (item.plain && other.plain && other.fate === 'waiting' && other.seq < item.seq)
+        this.#violate('T5', `${turnId} at ${seq} takes ${id} before ${otherId}, which came earlier.`);
+  }
+
+  #steerEnd({ messageId, outcome, seq }: EntryOf<'steer-end'>): void {
+    const item = this.items.get(messageId);
+    if (item === undefined) return this.#violate('T6', `steer-end at ${seq} names ${messageId}, which is unknown.`);
+    if (outcome !== 'injected') return;
+    // Withdrawn in the same breath: the agent has heard it already; the entry tells the truth about that.
+    if (item.fate === 'waiting') item.fate = 'injected';
+    else if (item.fate === 'taken' || item.fate === 'injected')
+      this.#violate('T1', `${messageId} is injected at ${seq} and was ${item.fate}.`);
+  }
+
+  #openPrompt({ promptId, turnId, seq }: EntryOf<'prompt-open'>): void {
+    if (this.prompts.has(promptId)) this.#violate('T4', `${promptId} is opened again at ${seq}.`);
+    this.prompts.set(promptId, { turnId, state: 'open', answer: undefined, answeredAt: undefined });
+  }
+
+  /** T4. */
+  #closePrompt({ promptId, outcome, answer, seq }: EntryOf<'prompt-close'>): void {
+    const prompt = this.prompts.get(promptId);
+    if (prompt === undefined) return this.#violate('T4', `prompt-close at ${seq} names ${promptId}, which is unknown.`);
+    if (outcome === 'answered' && (prompt.state !== 'answered' || prompt.answer !== answer))
+      this.#violate(
+        'T4',
+        `${promptId} is closed at ${seq} with "${answer}"; it is ${prompt.state} "${prompt.answer}".`,
+      );
+    if (prompt.state === 'open') prompt.state = outcome;
+  }
+
+  #turnEnd(turn: TurnFate, { outcome, partial, seq }: EntryOf<'turn-end'>): void {
+    turn.state = 'ended';
+    turn.outcome = outcome;
+    turn.discarded = partial === 'discard';
+    this.running = undefined;
+    for (const [promptId, prompt] of this.prompts)
+      if (prompt.turnId === turn.turnId && prompt.state === 'open')
+        this.#violate('T4', `${turn.turnId} ends at ${seq} and leaves ${promptId} open.`);
+  }
+}
+
+/** A turn is resumed where it was parked, with closes of its prompts in between (they do not count as said). */
+const mayResume = (lastType: string): boolean => lastType === 'turn-park';

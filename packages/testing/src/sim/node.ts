@@ -1,0 +1,131 @@
+/**
+ * A node of a run: a gateway process that opens a session service on the shared store, crashes, is paused, drains, and is
+ * started again as a new process.
+ */
+import { openMemoryLog } from '@holdfast/log/memory';
+import { fault, type Fault } from '@holdfast/protocol';
+import { openSessionService, type SessionService } from '@holdfast/session';
+import type { Log } from '@holdfast/log';
+import { agentsOf, type Oracle } from './agents.ts';
+import { clockOf } from './clock.ts';
+import type { Plan } from './plan.ts';
+import { newProcess, type Process, type Scheduler } from './scheduler.ts';
+import type { WatchedStore } from './store.ts';
+
+const REFUSED: Fault = fault('storage-unavailable', 'The store is away.');
+const RESTART_MS = 500;
+
+export interface NodeWorld {
+  readonly plan: Plan;
+  readonly scheduler: Scheduler;
+  readonly store: WatchedStore;
+  readonly oracle: Oracle;
+  /** Steps of the world itself: restarts, clients, readers. */
+  readonly outside: Process;
+  refusalShare: number;
+  newId(prefix: string): string;
+  onError(error: unknown): void;
+}
+
+export interface Incarnation {
+  readonly process: Process;
+  readonly service: SessionService;
+  readonly log: Log;
+}
+
+export class SimNode {
+  /** Undefined while it is down or starting. */
+  up: Incarnation | undefined;
+  readonly #name: string;
+  readonly #world: NodeWorld;
+  readonly #skewMs: number;
+  #process: Process;
+
+  constructor(name: string, world: NodeWorld) {
+    this.#name = name;
+    this.#world = world;
+    this.#skewMs = world.scheduler.draw(400) - 200;
+    this.#process = newProcess(name);
+  }
+
+  start(): void {
+    const process = newProcess(this.#name);
+    this.#process = process;
+    void this.#open(process).then(
+      (up) => {
+        if (process.state !== 'dead') this.up = up;
+      },
+      () => this.#startLater(process, RESTART_MS),
+    );
+  }
+
+  crash(forMs: number): void {
+    if (this.#process.state === 'dead') return;
+    this.up = undefined;
+    this.#world.scheduler.kill(this.#process);
+    this.#startLater(this.#process, forMs);
+  }
+
+  pause(forMs: number): void {
+    const process = this.#process;
+    const { scheduler, outside } = this.#world;
+    scheduler.pause(process);
+    scheduler.after(outside, forMs, () => scheduler.resume(process), 'resume');
+  }
+
+  /** As on SIGTERM: no new turns, a budget for the running ones, then the end of the process. */
+  drain(budgetMs: number): void {
+    const { up } = this;
+    if (up === undefined) return;
+    this.up = undefined;
+    const process = this.#process;
+    const ended = up.service.drain(budgetMs).then(() => up.service.close());
+    const restart = (): void => {
+      if (this.#process !== process || process.state === 'dead') return;
+      this.#world.scheduler.kill(process);
+      this.#startLater(process, RESTART_MS);
+    };
+    void ended.then(restart, restart);
+    // Whoever stops a process waits so long and no longer.
+    this.#world.scheduler.after(this.#world.outside, budgetMs + 10_000, restart, 'kill');
+  }
+
+  #startLater(process: Process, ms: number): void {
+    const again = (): void => {
+      if (this.#process === process) this.start();
+    };
+    this.#world.scheduler.after(this.#world.outside, ms, again, 'start');
+  }
+
+  async #open(process: Process): Promise<Incarnation> {
+    const { plan, scheduler, store, oracle } = this.#world;
+    const log = openMemoryLog({
+      clock: { now: () => scheduler.nowMs },
+      store,
+      step: (label) => this.#step(process, label),
+    });
+    const service = await openSessionService({
+      log,
+      agents: agentsOf({
+        process,
+        oracle,
+        seed: plan.seed,
+        chatter: plan.chatter,
+        newCallId: () => this.#world.newId('k'),
+        sleep: (ms) => scheduler.sleep(process, ms, 'agent'),
+      }),
+      clock: clockOf(scheduler, process, this.#skewMs),
+      randomId: () => this.#world.newId(this.#name),
+      turnsMax: plan.turnsMax,
+      onError: (error) => this.#world.onError(error),
+    });
+    return { process, service, log };
+  }
+
+  #step(process: Process, label: string): Promise<void> {
+    const { scheduler, refusalShare } = this.#world;
+    if (label === 'pause') return scheduler.sleep(process, 50, label);
+    const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
+    return scheduler.step(process, label, isRefused ? REFUSED : undefined);
+  }
+}

@@ -1,0 +1,130 @@
+/**
+ * What a run is made of, drawn from its seed before it begins: who does what, and what goes wrong when. A plan is plain
+ * data, so that a failing one can be made smaller piece by piece (`shrink.ts`).
+ */
+import { seeded } from '../power/seeded.ts';
+
+export type OpKind =
+  | 'message'
+  | 'steer'
+  | 'edit'
+  | 'withdraw'
+  | 'order'
+  | 'stop'
+  | 'answer'
+  | 'tool-result'
+  | 'regenerate'
+  | 'switch'
+  | 'set';
+
+/** What a client does next. `roll` chooses among what is there at that moment. */
+export interface Op {
+  readonly kind: OpKind;
+  readonly session: number;
+  readonly afterMs: number;
+  readonly roll: number;
+  readonly whenBusy: 'queue' | 'interrupt' | 'steer';
+  readonly merge: boolean;
+  /** A message that begins a branch. */
+  readonly branch: boolean;
+  readonly queue: 'keep' | 'clear';
+  readonly partial: 'keep' | 'discard' | 'default';
+  /** Whether the client waits for the receipt before it goes on. */
+  readonly waits: boolean;
+}
+
+export type Fault =
+  | { readonly kind: 'crash'; readonly node: number; readonly atStep: number; readonly forMs: number }
+  | { readonly kind: 'pause'; readonly node: number; readonly atStep: number; readonly forMs: number }
+  | { readonly kind: 'drain'; readonly node: number; readonly atStep: number; readonly forMs: number }
+  | { readonly kind: 'slow-store'; readonly atStep: number; readonly forMs: number; readonly slowMs: number }
+  /** The store refuses before the effect, and loses answers after it. */
+  | { readonly kind: 'refusals'; readonly atStep: number; readonly forMs: number; readonly share: number }
+  /** Requests and responses get lost, and requests come twice. */
+  | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
+
+export interface Plan {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly sessions: number;
+  readonly turnsMax: number;
+  /** One list of operations for each client. */
+  readonly clients: readonly (readonly Op[])[];
+  /** For each reader: the session it reads. */
+  readonly readers: readonly number[];
+  readonly faults: readonly Fault[];
+  /** How much agents say: a long run passes a checkpoint. */
+  readonly chatter: number;
+}
+
+const FAULTS_MIN = 3;
+const STEPS_FAULTY = 700;
+
+const WEIGHTS: Readonly<Record<OpKind, number>> = {
+  message: 40,
+  steer: 7,
+  edit: 5,
+  withdraw: 6,
+  order: 5,
+  stop: 9,
+  answer: 14,
+  'tool-result': 7,
+  regenerate: 4,
+  switch: 3,
+  set: 2,
+};
+const KINDS: readonly OpKind[] = Object.entries(WEIGHTS).flatMap(([kind, weight]) =>
+  Array.from({ length: weight }, () => kind as OpKind),
+);
+
+export function planOf(seed: number): Plan {
+  const random = seeded(seed);
+  const draw = (below: number): number => Math.floor(random() * below);
+  const pick = <T>(choices: readonly [T, ...T[]]): T => choices[draw(choices.length)] ?? choices[0];
+  const many = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
+
+  const nodes = pick([1, 2, 2, 2, 3, 3]);
+  const sessions = pick([1, 1, 1, 2, 2, 3]);
+  const haste = pick([2, 20, 150, 600]);
+  const op = (): Op => ({
+    kind: pick(KINDS as readonly [OpKind, ...OpKind[]]),
+    session: draw(sessions),
+    afterMs: random() < 0.3 ? 0 : random() * haste,
+    roll: random(),
+    whenBusy: pick(['queue', 'queue', 'queue', 'interrupt', 'steer']),
+    merge: random() < 0.15,
+    branch: random() < 0.08,
+    queue: random() < 0.3 ? 'clear' : 'keep',
+    partial: pick(['keep', 'discard', 'default']),
+    waits: random() < 0.7,
+  });
+  const fault = (): Fault => {
+    const node = draw(nodes);
+    // Early steps are where starts, takeovers and first turns are: they get their share.
+    const atStep = Math.floor(STEPS_FAULTY * random() * random()) + 5;
+    switch (pick(['crash', 'crash', 'crash', 'pause', 'pause', 'drain', 'slow-store', 'refusals', 'network'])) {
+      case 'crash':
+        return { kind: 'crash', node, atStep, forMs: random() * 3_000 };
+      case 'pause':
+        return { kind: 'pause', node, atStep, forMs: random() < 0.6 ? 11_000 + random() * 9_000 : random() * 9_000 };
+      case 'drain':
+        return { kind: 'drain', node, atStep, forMs: random() * 1_000 };
+      case 'slow-store':
+        return { kind: 'slow-store', atStep, forMs: random() * 4_000, slowMs: pick([100, 800, 6_000]) };
+      case 'refusals':
+        return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
+      default:
+        return { kind: 'network', atStep, forMs: random() * 8_000, share: pick([0.2, 0.5]) };
+    }
+  };
+  return {
+    seed,
+    nodes,
+    sessions,
+    turnsMax: pick([1, 2, 256]),
+    clients: many(3 + draw(2), () => many(3 + draw(10), op)),
+    readers: many(1 + draw(3), () => draw(sessions)),
+    faults: many(FAULTS_MIN + draw(4), fault),
+    chatter: random() < 0.06 ? 60 : 1,
+  };
+}

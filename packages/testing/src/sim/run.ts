@@ -1,0 +1,258 @@
+/**
+ * One run: a plan is carried out in a world of nodes, clients and readers over one store, then judged.
+ *
+ * Stages:
+ *  1. Work and faults, until every client has its receipts and every fault has come and gone.
+ *  2. Rest: no more faults; all that can go on by itself does. What still waits, waits for a person.
+ *  3. People answer what is open, until nothing is. Then readers catch up, views are made anew from rows, and all is judged.
+ *
+ * R1  A run takes nothing from outside but its plan: the same plan, the same trace hash.
+ */
+import { FaultError, type SessionId, type View } from '@holdfast/protocol';
+import { seeded } from '../power/seeded.ts';
+import type { Call, Oracle } from './agents.ts';
+import { SimClient, type ClientWorld, type Receipted } from './client.ts';
+import { judgeFinished } from './laws.ts';
+import { SimNode, type NodeWorld } from './node.ts';
+import type { Fault, Plan } from './plan.ts';
+import { SimReader, type ReaderWorld } from './reader.ts';
+import { newProcess, Scheduler, type Driven, type Pace } from './scheduler.ts';
+import { WatchedStore } from './store.ts';
+
+const SCHEDULE_SALT = 0x5c_4e_d0_1e;
+const STEPS_MAX = 60_000;
+/** Virtual time in which a world without faults comes to rest. */
+const REST_MS = 240_000;
+const VIOLATIONS_MAX = 20;
+const PACE: Pace = { slowShare: 0.15, slowMs: 20 };
+const AGENTS = ['patient', 'patient', 'plain'] as const;
+
+export interface Violation {
+  readonly law: string;
+  readonly detail: string;
+  readonly step: number;
+}
+
+export interface Outcome {
+  readonly plan: Plan;
+  readonly steps: number;
+  readonly hash: number;
+  readonly violations: readonly Violation[];
+  readonly trace: readonly string[];
+}
+
+export async function simulate(plan: Plan, options: { readonly trace?: boolean } = {}): Promise<Outcome> {
+  const world = new World(plan, options.trace === true);
+  await world.live();
+  const { scheduler, violations } = world;
+  return { plan, steps: scheduler.steps, hash: scheduler.hash, violations, trace: scheduler.trace ?? [] };
+}
+
+class World implements NodeWorld, ClientWorld, ReaderWorld {
+  readonly plan: Plan;
+  readonly scheduler: Scheduler;
+  readonly store: WatchedStore;
+  readonly oracle: Oracle;
+  readonly outside = newProcess('o');
+  readonly nodes: readonly SimNode[];
+  readonly receipts: Receipted[] = [];
+  readonly violations: Violation[] = [];
+  refusalShare = 0;
+  networkShare = 0;
+  readonly #sessions: readonly SessionId[];
+  readonly #liveCalls = new Map<string, Set<Call>>();
+  #faults: readonly Fault[];
+  /** Faults that are going on. */
+  #troubles = 0;
+  #drawn = 0;
+
+  constructor(plan: Plan, trace: boolean) {
+    this.plan = plan;
+    this.scheduler = new Scheduler(seeded(plan.seed ^ SCHEDULE_SALT));
+    this.scheduler.trace = trace ? [] : undefined;
+    this.scheduler.onStep = () => this.#inflict();
+    this.store = new WatchedStore((law, detail) => this.violate(law, detail));
+    this.oracle = { calls: [], effectsByTool: new Map(), steers: [], onAct: (call) => this.#watch(call) };
+    this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimNode(`n${index}`, this));
+    this.#sessions = Array.from({ length: plan.sessions }, (_, index) => `s${index}` as SessionId);
+    this.#faults = plan.faults.toSorted((a, b) => a.atStep - b.atStep);
+  }
+
+  newId(prefix: string): string {
+    this.#drawn += 1;
+    return `${prefix}_${this.#drawn}`;
+  }
+
+  violate(law: string, detail: string): void {
+    if (this.violations.length < VIOLATIONS_MAX) this.violations.push({ law, detail, step: this.scheduler.steps });
+    this.scheduler.trace?.push(`       *** ${law}: ${detail}`);
+  }
+
+  onError(error: unknown): void {
+    // A store that is away is no bug; everything else is.
+    if (!(error instanceof FaultError))
+      this.violate('bug', error instanceof Error ? (error.stack ?? error.message) : String(error));
+  }
+
+  async live(): Promise<void> {
+    const clients = this.plan.clients.map((_, index) => new SimClient(`u${index}`, this));
+    const readers = this.plan.readers.map((index) => new SimReader(this.#sessions[index] ?? ('s0' as SessionId), this));
+    for (const node of this.nodes) node.start();
+    const [first] = clients;
+    if (first === undefined) throw new Error('A plan has clients.');
+    const opening = this.#sessions.map((id, at) => first.create(id, AGENTS[(this.plan.seed + at) % 3] ?? 'plain'));
+    let isOpen = false;
+    void Promise.all(opening).then(() => (isOpen = true));
+    for (const [index, client] of clients.entries()) void client.work(this.plan.clients[index] ?? [], this.#sessions);
+    for (const reader of readers) void reader.read();
+    const worked = (): boolean =>
+      isOpen &&
+      this.#faults.length === 0 &&
+      this.#troubles === 0 &&
+      clients.every((client) => client.isDone && client.open === 0);
+    await this.#stage('work', worked);
+    await this.#stage('rest', () => this.#isAtRest());
+    await this.#stage('answers', this.#answerAll());
+    await this.#stage('readers', () =>
+      readers.every((reader) => reader.view.seq === this.store.truthOf(reader.sessionId).view.seq),
+    );
+    for (const reader of readers) reader.stop();
+    const loaded = new Map<string, View>();
+    await this.#stage('rows', this.#loadAll(loaded));
+    if (this.violations.length > 0) return;
+    const { store, oracle, receipts } = this;
+    judgeFinished({ store, oracle, receipts, readers, loaded, violate: (law, detail) => this.violate(law, detail) });
+  }
+
+  /** Goes on until the stage is done; a world that does not get there breaks the law of liveness. */
+  async #stage(name: string, isDone: () => boolean): Promise<void> {
+    if (this.violations.length > 0) return;
+    const { scheduler } = this;
+    const isOver = (): boolean => this.violations.length > 0 || isDone();
+    const driven: Driven = await scheduler.drive(isOver, { stepsMax: STEPS_MAX, untilMs: scheduler.nowMs + REST_MS });
+    if (driven !== 'done') this.violate('liveness', `The stage "${name}" is ${driven}: ${this.#state()}`);
+  }
+
+  #state(): string {
+    return [...this.store.truths]
+      .map(([id, { view }]) => {
+        const turn =
+          view.turn === null ? 'no turn' : `${view.turn.turnId} ${view.turn.state} after ${view.turn.lastEvent}`;
+        return `${id} at ${view.seq}: ${turn}, ${view.queue.length} queued, ${view.prompts.length} prompts, closing ${view.closing}, ${this.store.isHeld(id) ? 'held' : 'free'}`;
+      })
+      .join('; ');
+  }
+
+  /** Nothing goes on by itself: every session is free, and has no turn or one that waits for a person. */
+  #isAtRest(): boolean {
+    for (const [id, { view }] of this.store.truths) {
+      if (view.turn === null ? view.queue.length > 0 || view.closing !== null : !waits(view)) return false;
+      // An agent that awaits its answer in the process keeps the session; nothing else does.
+      if (this.store.isHeld(id) && view.turn?.state !== 'running') return false;
+      if (view.prompts.some((prompt) => prompt.deadlineAt !== null)) return false;
+    }
+    return this.nodes.every((node) => node.up !== undefined);
+  }
+
+  /** A person who answers whatever is asked. */
+  #answerAll(): () => boolean {
+    const person = new SimClient('p', this);
+    let isIdle = false;
+    const answer = async (): Promise<void> => {
+      for (;;) {
+        for (const sessionId of this.#sessions) {
+          const { view } = this.store.truthOf(sessionId);
+          for (const { promptId } of view.prompts)
+            await person.submit(sessionId, { type: 'prompt-answer', promptId, answer: 'once' });
+          const { turn } = this.store.truthOf(sessionId).view;
+          for (const toolId of turn?.awaits ?? [])
+            await person.submit(sessionId, { type: 'tool-result', toolId, ok: true, output: 'done' });
+        }
+        isIdle = this.#sessions.every((id) => this.store.truthOf(id).view.turn === null) && this.#isAtRest();
+        await this.scheduler.sleep(this.outside, 200, 'person');
+      }
+    };
+    void answer();
+    return () => isIdle && this.#isAtRest();
+  }
+
+  #loadAll(into: Map<string, View>): () => boolean {
+    let isDone = false;
+    const load = async (): Promise<void> => {
+      for (const id of this.#sessions) {
+        const found = await this.nodes[0]?.up?.service.snapshot(id);
+        if (found?.kind === 'ok') into.set(id, found.view);
+      }
+      isDone = true;
+    };
+    void load();
+    return () => isDone;
+  }
+
+  // ── faults ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #inflict(): void {
+    for (let [next] = this.#faults; next !== undefined && next.atStep <= this.scheduler.steps; [next] = this.#faults) {
+      this.#faults = this.#faults.slice(1);
+      this.scheduler.trace?.push(`       !!! ${JSON.stringify(next)}`);
+      this.#begin(next);
+    }
+  }
+
+  #begin(fault: Fault): void {
+    const { scheduler } = this;
+    const during = (end: () => void): void => {
+      this.#troubles += 1;
+      const over = (): void => {
+        this.#troubles -= 1;
+        end();
+      };
+      scheduler.after(this.outside, fault.forMs, over, `end ${fault.kind}`);
+    };
+    switch (fault.kind) {
+      case 'crash':
+        return this.nodes[fault.node]?.crash(fault.forMs);
+      case 'pause':
+        this.nodes[fault.node]?.pause(fault.forMs);
+        return during(() => undefined);
+      case 'drain':
+        return this.nodes[fault.node]?.drain(fault.forMs);
+      case 'slow-store':
+        scheduler.pace = { slowShare: 0.5, slowMs: fault.slowMs };
+        return during(() => (scheduler.pace = PACE));
+      case 'refusals':
+        this.refusalShare = fault.share;
+        return during(() => (this.refusalShare = 0));
+      case 'network':
+        this.networkShare = fault.share;
+        return during(() => (this.networkShare = 0));
+    }
+  }
+
+  // ── one runner ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** D2: whoever acts is the only one who does; a process that was paused, and may not know it yet, apart. */
+  #watch(call: Call): void {
+    const calls = this.#liveCalls.get(call.sessionId) ?? new Set();
+    this.#liveCalls.set(call.sessionId, calls.add(call));
+    for (const other of calls)
+      if (other.end !== 'open' || other.signal.aborted || other.process.state === 'dead') calls.delete(other);
+    if (!this.#isAwake(call) || !calls.has(call)) return;
+    for (const other of calls)
+      if (other !== call && this.#isAwake(other))
+        this.violate(
+          'D2',
+          `${call.id} (${call.turnId}, ${call.process.name}) acts beside ${other.id} (${other.turnId}, ${other.process.name}).`,
+        );
+  }
+
+  #isAwake({ process, pausesAtStart }: Call): boolean {
+    return (
+      process.state === 'running' && process.pauses === pausesAtStart && process.resumedAtMs < this.scheduler.nowMs
+    );
+  }
+}
+
+const waits = (view: View): boolean =>
+  view.prompts.length > 0 ||
+  view.turn?.awaits.some((toolId) => !view.turn?.results.some((result) => result.toolId === toolId)) === true;
