@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { launchChromium } from '@holdfast/testing/chromium';
 import { startGatewayProcess, type Gateway } from './gateway.ts';
-import { openTab } from './page.ts';
+import { eventually, openTab } from './page.ts';
 
 let gateway: Gateway;
 let browser: Browser;
@@ -117,22 +117,20 @@ test('what is sent while a turn runs waits in the queue: reordered, edited by ar
   await tab.say('/scene approval rate=400');
   await tab.page.locator('.prompt.is-open').waitFor();
   for (const text of ['one', 'two', 'three']) await tab.say(text);
-  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'two', 'three']);
+  await eventually(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'two', 'three']);
 
   await queue.nth(1).getByRole('button', { name: 'Move up' }).click();
-  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['two', 'one', 'three']);
+  await eventually(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['two', 'one', 'three']);
   await queue.nth(0).getByRole('button', { name: 'Withdraw' }).click();
-  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'three']);
+  await eventually(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'three']);
 
   await tab.page.locator('.composer-text').press('ArrowUp');
   await tab.page.getByLabel('Edit message').fill('four');
   await tab.page.keyboard.press('Enter');
-  await expect.poll(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'four']);
+  await eventually(() => queue.locator('.queue-text').allInnerTexts()).toEqual(['one', 'four']);
 
   await tab.page.getByRole('button', { name: 'Deny' }).click();
-  await expect
-    .poll(() => tab.page.locator('.message.is-question').allInnerTexts(), { timeout: 20_000 })
-    .toHaveLength(3);
+  await eventually(() => tab.page.locator('.message.is-question').allInnerTexts()).toHaveLength(3);
   await tab.settled();
   expect((await tab.page.locator('.bubble').allInnerTexts()).slice(1)).toEqual(['one', 'four']);
   expect(tab.faults).toEqual([]);
@@ -168,7 +166,7 @@ test('an edited message and an answer that is made again are versions that one c
   await tab.settled();
   expect(await tab.page.locator('.bubble').allInnerTexts()).toEqual(['/scene plain tokens=10 seed=2']);
   await versions.getByRole('button', { name: 'Previous message' }).click();
-  await expect.poll(() => tab.page.locator('.bubble').allInnerTexts()).toEqual(['/scene plain tokens=10 seed=1']);
+  await eventually(() => tab.page.locator('.bubble').allInnerTexts()).toEqual(['/scene plain tokens=10 seed=1']);
   expect(tab.faults).toEqual([]);
 });
 
@@ -188,9 +186,9 @@ test('a fence that is closed is highlighted by the worker, without a change to i
   await using tab = await openTab(browser, gateway);
   await tab.say('/scene markdown tokens=500 rate=2000');
   await tab.settled();
-  await expect
-    .poll(() => tab.page.evaluate(() => [...CSS.highlights.values()].reduce((sum, { size }) => sum + size, 0)))
-    .toBeGreaterThan(10);
+  await eventually(() =>
+    tab.page.evaluate(() => [...CSS.highlights.values()].reduce((sum, { size }) => sum + size, 0)),
+  ).toBeGreaterThan(10);
   expect(
     await tab.page
       .locator('.code code')
@@ -226,6 +224,6 @@ test('a draft is kept per session and survives a reload', async () => {
   await tab.page.goBack();
   expect(await tab.page.locator('.composer-text').inputValue()).toBe('half a thought');
   await tab.page.reload();
-  await expect.poll(() => tab.page.locator('.composer-text').inputValue()).toBe('half a thought');
+  await eventually(() => tab.page.locator('.composer-text').inputValue()).toBe('half a thought');
   expect(tab.faults).toEqual([]);
 });

@@ -4,6 +4,9 @@
  */
 import { loadConfig, startGateway } from '@holdfast/gateway';
 
+// Whoever started it holds its standard input: when they are gone, however that came, so is it.
+process.stdin.on('end', () => process.exit()).resume();
+
 const loaded = loadConfig({ ...process.env, HOLDFAST_CONFIG: '' }, process.cwd());
 if (loaded.kind === 'wrong') throw new Error(loaded.problems.join('\n'));
 const gateway = await startGateway(loaded.config);

@@ -24,6 +24,9 @@ export interface Gateway extends AsyncDisposable {
   link(): Promise<string>;
   /** What the log says, by the interface. */
   view(sessionId: string): Promise<View>;
+  /** A session with this title. @returns its id. */
+  open(title: string, pinned?: boolean): Promise<string>;
+  say(sessionId: string, text: string): Promise<void>;
   /** So many short turns. */
   fill(sessionId: string, turns: number): Promise<void>;
   /** SIGKILL: nothing is said, nothing is put in order. */
@@ -36,7 +39,7 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
   if (!existsSync(path.join(build, 'index.html')))
     throw new Error('The page is not built, and these tests read the build. Run: node tools/setup.mjs --web');
   const data = await mkdtemp(path.join(tmpdir(), 'holdfast-web-'));
-  let running = await run(data, String(lowPort()), env);
+  let running = await runSomewhere(data, env);
   const { url } = running;
   const ask = async (method: string, path: string, json?: unknown): Promise<unknown> => {
     const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
@@ -49,6 +52,12 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
     url,
     link: async () => ((await ask('POST', '/v1/tokens/link')) as { readonly url: string }).url,
     view: async (sessionId) => ((await ask('GET', `/v1/sessions/${sessionId}`)) as { readonly view: View }).view,
+    open: async (title, pinned = false) => {
+      const { session } = (await ask('POST', '/v1/sessions', { title })) as { session: { sessionId: string } };
+      if (pinned) await ask('PATCH', `/v1/sessions/${session.sessionId}`, { pinned });
+      return session.sessionId;
+    },
+    say: async (sessionId, text) => void (await ask('POST', `/v1/sessions/${sessionId}/messages`, { text })),
     fill: async (sessionId, turns) => {
       const text = '/scene plain tokens=30 rate=0 delay=0';
       for (let sent = 0; sent < turns; sent += QUEUE_STEP) {
@@ -69,6 +78,17 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
       await rm(data, { recursive: true, force: true });
     },
   };
+}
+
+async function runSomewhere(data: string, env: Readonly<Record<string, string>>): Promise<Running> {
+  for (let tries = 1; ; tries += 1) {
+    try {
+      return await run(data, String(lowPort()), env);
+    } catch (error) {
+      // Somebody else has that port.
+      if (tries === 5) throw error;
+    }
+  }
 }
 
 interface Running {
@@ -92,7 +112,7 @@ async function run(data: string, port: string, env: Readonly<Record<string, stri
       NODE_OPTIONS: '',
       ...env,
     },
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
   });
   for await (const line of createInterface({ input: child.stdout })) {
     const [word, url] = line.split(' ');

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startFaultProxy } from '@holdfast/testing/fault-proxy';
 import { launchChromium } from '@holdfast/testing/chromium';
 import { startGatewayProcess, type Gateway } from './gateway.ts';
-import { openTab } from './page.ts';
+import { eventually, openTab } from './page.ts';
 
 let gateway: Gateway;
 let browser: Browser;
@@ -88,15 +88,13 @@ test('R72: offline, a message waits in its own session’s outbox through a relo
   await tab.page.locator('[data-outbox]').waitFor();
   await tab.page.getByRole('button', { name: 'New session', exact: true }).click();
   await gateway.start();
-  await expect
-    .poll(async () => (await gateway.view(id)).messages.filter(({ role }) => role === 'user').map(({ text }) => text), {
-      timeout: 20_000,
-    })
-    .toEqual(['/scene plain tokens=10', '/scene plain tokens=12 seed=4']);
+  await eventually(async () =>
+    (await gateway.view(id)).messages.filter(({ role }) => role === 'user').map(({ text }) => text),
+  ).toEqual(['/scene plain tokens=10', '/scene plain tokens=12 seed=4']);
   await tab.page.goBack();
   await tab.page.locator('.bubble', { hasText: 'seed=4' }).waitFor();
   await tab.settled();
-  expect(await tab.page.locator('[data-outbox]').count()).toBe(0);
+  await eventually(() => tab.page.locator('[data-outbox]').count()).toBe(0);
   expect(tab.faults).toEqual([]);
 }, 60_000);
 
@@ -122,7 +120,7 @@ test('E9: a hidden tab shows the same when it is looked at again, and the title 
   await tab.say('/scene plain tokens=200 rate=200');
   await tab.answer.locator('.markdown').waitFor();
   await setHidden(tab.page, true);
-  await expect.poll(async () => (await gateway.view(tab.sessionId())).turn).toBe(null);
+  await eventually(async () => (await gateway.view(tab.sessionId())).turn).toBe(null);
   await setHidden(tab.page, false);
   await tab.settled();
   const { messages } = await gateway.view(tab.sessionId());
@@ -132,7 +130,7 @@ test('E9: a hidden tab shows the same when it is looked at again, and the title 
 
 test('R68: a background session’s end marks its row and leaves the visible one alone', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=150 rate=100');
+  await tab.say('/scene plain tokens=500 rate=100');
   await tab.answer.locator('.markdown').waitFor();
   const first = tab.sessionId();
   await tab.page.getByRole('button', { name: 'New session', exact: true }).click();
@@ -140,12 +138,12 @@ test('R68: a background session’s end marks its row and leaves the visible one
   await tab.page.locator('.prompt.is-open').waitFor();
   const row = tab.page.locator(`[data-session=${first}]`);
   expect(await row.getAttribute('data-mark')).toBe('running');
-  await expect.poll(() => row.getAttribute('data-mark'), { timeout: 10_000 }).toBe('unread');
+  await eventually(() => row.getAttribute('data-mark')).toBe('unread');
   expect(await tab.page.locator('.prompt.is-open').count()).toBe(1);
   expect(await tab.page.title()).toMatch(/^● \(\d+\) /);
   await row.locator('a').click();
-  await expect.poll(() => row.getAttribute('data-mark')).toBe(null);
-  await expect.poll(async () => (await gateway.view(first)).readSeq).toBeGreaterThan(0);
+  await eventually(() => row.getAttribute('data-mark')).toBe(null);
+  await eventually(async () => (await gateway.view(first)).readSeq).toBeGreaterThan(0);
   expect(tab.faults).toEqual([]);
 });
 

@@ -7,6 +7,8 @@
  */
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
 
+import { expect } from 'vitest';
+
 import type { Gateway } from './gateway.ts';
 
 const STRICT_POLICY = [
@@ -32,7 +34,7 @@ export interface Tab extends AsyncDisposable {
   sessionId(): string;
   /** What the last answer shows, its paragraphs as the log has them. For plain text. */
   shown(): Promise<string>;
-  /** Resolves when the last answer is in one of these states. */
+  /** Resolves when the last message is an answer in this state. */
   settled(state?: string): Promise<void>;
 }
 
@@ -46,32 +48,47 @@ export interface TabOptions extends BrowserContextOptions {
   readonly origin?: string;
 }
 
+/** What will be true, on a machine that is busy too. */
+export const eventually = (
+  look: () => unknown,
+  timeout: number = 15_000,
+  interval: number = 50,
+): ReturnType<typeof expect.poll> => expect.poll(look, { timeout, interval });
+
 const LOST_NETWORK = /Failed to load resource: net::|ERR_(?:CONNECTION|INTERNET|NETWORK|INCOMPLETE|EMPTY)/;
 
 export async function openTab(browser: Browser, gateway: Gateway, options: TabOptions = {}): Promise<Tab> {
   const { mayLoseNetwork = false, context: given, path, origin = gateway.url, ...contextOptions } = options;
   const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
   const page = await context.newPage();
+  // Before the test's own limit: then it is said what was waited for.
+  page.setDefaultTimeout(12_000);
   const faults: string[] = [];
+  // A page that a test hands out has no address, and Chromium keeps such a one on plain http from calling its own machine.
+  const isTrusted = /^https:|\/\/(?:127\.|localhost)/.test(origin);
   const add = (fault: string): void => {
-    if (!(mayLoseNetwork && LOST_NETWORK.test(fault))) faults.push(fault);
+    if (mayLoseNetwork && LOST_NETWORK.test(fault)) return;
+    // On plain http Chromium says of this header that it does nothing there.
+    if (!isTrusted && fault.includes('Cross-Origin-Opener-Policy')) return;
+    faults.push(fault);
   };
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') add(`${message.type()}: ${message.text()}`);
   });
   page.on('pageerror', (error) => add(`uncaught: ${error.stack ?? error.message}`));
-  await page.route(
-    (url) => !url.pathname.startsWith('/v1/') && !/\.\w+$/.test(url.pathname),
-    async (route) => {
-      // By ourselves: what the browser would send along with it is no navigation's.
-      const response = await fetch(gateway.url + new URL(route.request().url()).pathname).catch(() => undefined);
-      if (response === undefined) return route.abort('connectionrefused');
-      const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': STRICT_POLICY };
-      return route.fulfill({ status: response.status, headers, body: await response.text() });
-    },
-  );
+  if (isTrusted)
+    await page.route(
+      (url) => !url.pathname.startsWith('/v1/') && !/\.\w+$/.test(url.pathname),
+      async (route) => {
+        // By ourselves: what the browser would send along with it is no navigation's.
+        const response = await fetch(gateway.url + new URL(route.request().url()).pathname).catch(() => undefined);
+        if (response === undefined) return route.abort('connectionrefused');
+        const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': STRICT_POLICY };
+        return route.fulfill({ status: response.status, headers, body: await response.text() });
+      },
+    );
   await page.goto(origin + (path ?? (await gateway.link()).slice(gateway.url.length)));
-  await page.locator('.connection[data-state=live]').first().waitFor();
+  await page.locator('.connection[data-state=live]').first().waitFor({ state: 'attached' });
 
   const answer = page.locator('.message.is-answer').last();
   return {
@@ -82,15 +99,27 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
     say: async (text) => {
       await page.locator('.composer-text').fill(text);
       await page.keyboard.press('Enter');
-      // C1: it is empty once the message is safe.
-      await page.waitForFunction(() => document.querySelector<HTMLTextAreaElement>('.composer-text')?.value === '');
+      // C1: it is empty once the message is safe; then it is shown, in the conversation or in the queue.
+      await page.waitForFunction(
+        (text) =>
+          document.querySelector<HTMLTextAreaElement>('.composer-text')?.value === '' &&
+          [...document.querySelectorAll('.bubble, .queue-text, .aside-text')].some((row) =>
+            row.textContent.includes(text),
+          ),
+        text,
+      );
     },
     sessionId: () => new URL(page.url()).pathname.replace('/s/', ''),
     shown: () =>
       answer.evaluate((element) =>
         [...element.querySelectorAll('.markdown > *')].map((block) => block.textContent).join('\n\n'),
       ),
-    settled: (state = 'completed') => page.locator(`.message.is-answer[data-state=${state}]`).last().waitFor(),
+    settled: async (state = 'completed') => {
+      await page.waitForFunction(
+        (state) => [...document.querySelectorAll<HTMLElement>('.message')].at(-1)?.dataset['state'] === state,
+        state,
+      );
+    },
     [Symbol.asyncDispose]: async () => {
       await (given === undefined ? context : page).close();
     },

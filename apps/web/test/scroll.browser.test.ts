@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { launchChromium } from '@holdfast/testing/chromium';
 import { startGatewayProcess, type Gateway } from './gateway.ts';
-import { openTab } from './page.ts';
+import { eventually, openTab } from './page.ts';
 
 let gateway: Gateway;
 let browser: Browser;
@@ -128,15 +128,14 @@ test('older messages come in above without moving what is read, and a session of
   expect(await keptPlace()).toBe(true);
 
   // Up to the very first one; what the page holds stays bounded.
-  await expect
-    .poll(
-      async () => {
-        await box.evaluate((element) => (element.scrollTop = 0));
-        return tab.page.locator('.earlier').count();
-      },
-      { timeout: 25_000, interval: 30 },
-    )
-    .toBe(0);
+  await eventually(
+    async () => {
+      await box.evaluate((element) => (element.scrollTop = 0));
+      return tab.page.locator('.earlier').count();
+    },
+    25_000,
+    30,
+  ).toBe(0);
   expect(await tab.page.locator('.bubble').first().textContent()).toBe('/scene plain tokens=10 rate=0 delay=0');
   expect(await tab.page.locator('.message').count()).toBeLessThanOrEqual(500);
 

@@ -13,7 +13,8 @@ import { faultText, promptText } from './explain.ts';
 
 export interface Intents {
   readonly send: (text: string, options?: SendOptions) => Promise<boolean>;
-  readonly stop: () => Promise<boolean>;
+  /** By its id: the next turn is never meant. */
+  readonly stop: (turnId: TurnId) => Promise<boolean>;
   readonly answer: (promptId: PromptId, answer: string) => Promise<boolean>;
   readonly edit: (messageId: MessageId, text: string) => Promise<boolean>;
   readonly withdraw: (messageId: MessageId) => Promise<boolean>;
@@ -51,7 +52,7 @@ export function intentsOf(session: Session, notify: Notify): Intents {
         return tell(`The message could not be kept: ${String(error)}`);
       }
     },
-    stop: () => settle<StopResult>(session.stop()),
+    stop: (turnId) => settle<StopResult>(session.stop({ turnId })),
     answer: (promptId, answer) =>
       settle<AnswerResult>(session.answer(promptId, answer), (result) => {
         if (result.kind === 'closed')

@@ -12,7 +12,7 @@ import { useClient, useConnection } from '@holdfast/react';
 import type { Subject } from '@holdfast/protocol/entry';
 import { FaultError } from '@holdfast/protocol/fault';
 import type { MessageId, SessionId } from '@holdfast/protocol/ids';
-import { isBusy } from '@holdfast/protocol/view';
+import { isBusy, type View } from '@holdfast/protocol/view';
 import { Composer } from '../composer/composer.tsx';
 import type { Draft, Drafts } from '../composer/drafts.ts';
 import { Queue } from '../composer/queue.tsx';
@@ -54,7 +54,8 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   const said = useAnnouncement(state);
 
   useReadMark(session, state);
-  useStopKey(intents, view.turn !== null && view.turn.stopping === null);
+  const stop = useStop(intents, view);
+  useStopKey(stop);
 
   const send = (draft: Draft): Promise<boolean> =>
     intents === null
@@ -95,7 +96,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
           isStopping={view.turn !== null && view.turn.stopping !== null}
           upload={(bytes, file) => client.upload(bytes, file)}
           onSend={send}
-          onStop={() => void intents?.stop()}
+          onStop={() => stop?.()}
           onEditLast={editLast}
           textRef={text}
           placeholder={sessionId === null ? 'Ask something, or try /scene markdown' : 'Write a message'}
@@ -178,16 +179,24 @@ function NotReady({ status }: { readonly status: Exclude<SessionState['status'],
   );
 }
 
+/** Stops the turn that is shown, by its id; undefined where there is nothing to stop. */
+function useStop(intents: Intents | null, { turn }: View): (() => void) | undefined {
+  const turnId = turn === null || turn.stopping !== null ? undefined : turn.turnId;
+  return useMemo(
+    () => (intents === null || turnId === undefined ? undefined : () => void intents.stop(turnId)),
+    [intents, turnId],
+  );
+}
+
 /** Escape stops what runs, wherever the focus is, unless it closes something first. */
-function useStopKey(intents: Intents | null, canStop: boolean): void {
+function useStopKey(stop: (() => void) | undefined): void {
   useEffect(() => {
-    if (intents === null || !canStop) return undefined;
+    if (stop === undefined) return undefined;
     const onKeyDown = (event: KeyboardEvent): void => {
       if (event.key !== 'Escape' || event.defaultPrevented || event.isComposing) return;
-      if (document.querySelector('dialog[open], :popover-open, .app[data-drawer="open"]') !== null) return;
-      void intents.stop();
+      if (document.querySelector('dialog[open], :popover-open, .app[data-drawer="open"]') === null) stop();
     };
     addEventListener('keydown', onKeyDown);
     return () => removeEventListener('keydown', onKeyDown);
-  }, [intents, canStop]);
+  }, [stop]);
 }

@@ -4,6 +4,7 @@
 import { memo, useRef, useState, type KeyboardEvent, type NamedExoticComponent, type ReactNode } from 'react';
 import type { OutboxItem } from '@holdfast/client';
 import type { InputPart } from '@holdfast/protocol/entry';
+import { faultInfo, type Fault } from '@holdfast/protocol/fault';
 import type { PromptId, TurnId } from '@holdfast/protocol/ids';
 import type { Message, QueuedMessage } from '@holdfast/protocol/view';
 import type { Intents } from '../session/intents.ts';
@@ -146,12 +147,9 @@ export function SendingState({ item, intents }: { readonly item: OutboxItem; rea
   const { state, fault, clientId } = item;
   if (state === 'accepted') return null;
   if (state === 'sending') return <span className="sending-state">Sending</span>;
-  const why = fault === undefined ? '' : faultText(fault);
   return (
     <span className={`sending-state is-${state}`}>
-      <span>
-        {state === 'refused' ? `Not sent. ${why}` : 'Not confirmed yet. It is sent again by itself, once only.'}
-      </span>
+      <span>{sendingText(state, fault)}</span>
       <button type="button" className="link-button" onClick={() => intents.retry(clientId)}>
         {state === 'refused' ? 'Send again' : 'Try now'}
       </button>
@@ -160,6 +158,11 @@ export function SendingState({ item, intents }: { readonly item: OutboxItem; rea
       </button>
     </span>
   );
+}
+
+function sendingText(state: 'unconfirmed' | 'refused', fault: Fault | undefined): string {
+  if (state === 'refused') return `Not sent. ${fault === undefined ? '' : faultText(fault)}`;
+  return `${fault === undefined ? 'Not confirmed' : faultInfo(fault.kind).title}. It is sent again by itself, once.`;
 }
 
 interface VersionSwitchProps {
