@@ -14,8 +14,6 @@ const texts = new Map<string, string>();
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
 
 const page = {
-  caseNames: byteStreamCases.map(({ name }) => name),
-
   async runCase(name: string, key: string): Promise<void> {
     const transport = fetchTransport();
     const deadUrl = 'http://127.0.0.1:9/';

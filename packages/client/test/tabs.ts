@@ -93,7 +93,7 @@ export class FakeLocks {
 
 /** Answers every request by itself, and tells its readers of what is appended. */
 export class AutoServer {
-  readonly wire = new FakeWire();
+  readonly wire: FakeWire = new FakeWire();
   readonly #logs = new Map<string, FakeLog>();
   readonly #readers = new Map<FakeExchange, Map<string, number>>();
 
@@ -177,7 +177,7 @@ export interface FakeBrowser {
 export class FakeTab implements Lifecycle {
   readonly #browser: FakeBrowser;
   readonly stream: EventStream;
-  readonly readers = new Map<SessionId, FakeReader>();
+  readonly readers: Map<SessionId, FakeReader> = new Map();
   readonly errors: unknown[] = [];
   readonly #listeners = new Set<(hint: Hint) => void>();
   #visible: boolean;
