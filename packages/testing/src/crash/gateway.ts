@@ -11,6 +11,7 @@ export class GatewayBroken extends Error {}
 
 export interface GatewayProcess {
   readonly url: string;
+  readonly pid: number | undefined;
   /** Resolves when it is gone, with what it said on standard error. */
   readonly gone: Promise<string>;
   kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void;
@@ -41,5 +42,5 @@ export async function startGateway(env: Readonly<Record<string, string>>): Promi
   });
   void gone.then((text) => ready.reject(new GatewayBroken(`The gateway did not start: ${text}`)));
   const url = await ready.promise;
-  return { url, gone, kill: (signal) => void child.kill(signal) };
+  return { url, pid: child.pid, gone, kill: (signal) => void child.kill(signal) };
 }

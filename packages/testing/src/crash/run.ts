@@ -107,7 +107,7 @@ export async function crashRun({
 }
 
 /** Each session has scenes of its own; every run of a tool writes a line that no other writes. */
-function sceneOf(session: number): (n: number) => string {
+export function sceneOf(session: number): (n: number) => string {
   return (n) => {
     const key = `seed=${session * 1_000 + n}`;
     switch ((session + n) % 6) {
@@ -171,7 +171,10 @@ async function end(
 }
 
 /** The logs, once no session has anything left to do, or nothing moves any more. */
-async function restingLogs(url: string, sessionIds: readonly string[]): Promise<ReadonlyMap<string, readonly Entry[]>> {
+export async function restingLogs(
+  url: string,
+  sessionIds: readonly string[],
+): Promise<ReadonlyMap<string, readonly Entry[]>> {
   const headers = { authorization: `Bearer ${TOKEN}` };
   const logs = new Map<string, readonly Entry[]>();
   const until = performance.now() + QUIET_MS;
