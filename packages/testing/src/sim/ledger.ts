@@ -182,7 +182,10 @@ export class Ledger {
     }
     if (this.running !== undefined)
       this.#violate('T2', `${turnId} starts at ${seq} while ${this.running.turnId} runs.`);
-    const taken = cause === undefined ? messageIds : [cause];
+    const named = cause === undefined ? messageIds : [cause];
+    // A start that came too late for its first message is void; others that left meanwhile are not in it.
+    if (this.#hasLeft(named[0])) return;
+    const taken = named.filter((id) => !this.#hasLeft(id));
     for (const id of taken) this.#takeItem(id, start);
     if (new Set(taken.map((id) => this.items.get(id)?.author)).size > 1)
       this.#violate('R21', `${turnId} at ${seq} has messages of several authors.`);
@@ -197,6 +200,11 @@ export class Ledger {
       text: '',
     };
     this.turns.set(turnId, this.running);
+  }
+
+  #hasLeft(id: string | undefined): boolean {
+    const fate = id === undefined ? undefined : this.items.get(id)?.fate;
+    return fate === 'withdrawn' || fate === 'cleared';
   }
 
   /** T1, T5. */

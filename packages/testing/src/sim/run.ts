@@ -145,13 +145,22 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
 
   /** Nothing goes on by itself: every session is free, and has no turn or one that waits for a person. */
   #isAtRest(): boolean {
+    const starved = this.#areSlotsAwaited();
     for (const [id, { view }] of this.store.truths) {
+      // Its turn wants to run, and the slots are with turns that wait for a person in their process.
+      if (starved && this.store.isHeld(id) && view.turn?.state !== 'running' && view.closing === null) continue;
       if (view.turn === null ? view.queue.length > 0 || view.closing !== null : !waits(view)) return false;
       // An agent that awaits its answer in the process keeps the session; nothing else does.
       if (this.store.isHeld(id) && view.turn?.state !== 'running') return false;
       if (view.prompts.some((prompt) => prompt.deadlineAt !== null)) return false;
     }
     return this.nodes.every((node) => node.up !== undefined);
+  }
+
+  /** An agent that is not resumable keeps its slot while it waits for a person; with few slots, others wait for them too. */
+  #areSlotsAwaited(): boolean {
+    const truths = [...this.store.truths.values()];
+    return this.plan.turnsMax <= 2 && truths.some(({ view }) => view.turn?.state === 'running' && waits(view));
   }
 
   /** A person who answers whatever is asked. */
