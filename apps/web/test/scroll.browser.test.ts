@@ -107,6 +107,9 @@ test('older messages come in above without moving what is read, and a session of
   const box = tab.page.locator('.transcript');
   const keptPlace = async (): Promise<boolean> => {
     await box.evaluate((element) => (element.scrollTop = 700));
+    await tab.page.evaluate(
+      () => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))),
+    );
     await tab.page.locator('.earlier:not([disabled])').waitFor({ state: 'attached' });
     const count = await tab.page.locator('.message').count();
     const before = await box.evaluate((element) => {

@@ -13,11 +13,10 @@ import type { View } from '@holdfast/protocol/view';
 import type { Intents } from '../session/intents.ts';
 import { Icon } from '../ui/icons.tsx';
 import { forksOf, type Fork } from './branches.ts';
-import { KeepPlace } from './keep-place.tsx';
 import { AnswerView, QuestionView, SendingView, StartingView } from './message.tsx';
 import type { OpenState } from './prompt.tsx';
 import type { Row } from './rows.ts';
-import { useStickToEnd, type StickToEnd } from './use-stick-to-end.ts';
+import { useScrollPlace, type UsedScrollPlace } from './use-scroll-place.ts';
 
 export interface TranscriptProps {
   readonly state: SessionState;
@@ -28,32 +27,30 @@ export interface TranscriptProps {
 
 export function Transcript({ state, rows, me, intents }: TranscriptProps): ReactNode {
   const { view, earlier } = state;
-  const { scroller, content, isHeld, jump } = useStickToEnd();
+  const { scroller, content, isHeld, jump } = useScrollPlace(rows[0]?.key);
   useJumpOnSend(rows, jump);
   const forks = useMemo(() => forksOf({ turns: view.turns, leaf: view.leaf }), [view.turns, view.leaf]);
   const promptState = usePromptState(view);
   return (
     <div className="transcript-frame">
       <div ref={scroller} className="transcript" role="log" aria-live="off" aria-label="Conversation">
-        <KeepPlace scroller={scroller} first={rows[0]?.key}>
-          <div ref={content} className="transcript-rows">
-            {earlier.more ? <Earlier earlier={earlier} root={scroller} onRead={intents.earlier} /> : null}
-            {rows.map((row, index) => (
-              <Fragment key={row.key}>
-                {earlier.gap && isFirstOfWindow(row, view) ? <Gap onLatest={intents.latest} /> : null}
-                <RowView
-                  row={row}
-                  isLast={index === rows.length - 1}
-                  view={view}
-                  forks={forks}
-                  me={me}
-                  promptState={promptState}
-                  intents={intents}
-                />
-              </Fragment>
-            ))}
-          </div>
-        </KeepPlace>
+        <div ref={content} className="transcript-rows">
+          {earlier.more ? <Earlier earlier={earlier} root={scroller} onRead={intents.earlier} /> : null}
+          {rows.map((row, index) => (
+            <Fragment key={row.key}>
+              {earlier.gap && isFirstOfWindow(row, view) ? <Gap onLatest={intents.latest} /> : null}
+              <RowView
+                row={row}
+                isLast={index === rows.length - 1}
+                view={view}
+                forks={forks}
+                me={me}
+                promptState={promptState}
+                intents={intents}
+              />
+            </Fragment>
+          ))}
+        </div>
       </div>
       <button type="button" className="jump" hidden={isHeld} onClick={jump} aria-label="Jump to the latest message">
         <Icon name="down" size={16} />
@@ -123,7 +120,7 @@ function usePromptState({ prompts, turn }: View): (promptId: PromptId) => OpenSt
 
 interface EarlierProps {
   readonly earlier: SessionState['earlier'];
-  readonly root: StickToEnd['scroller'];
+  readonly root: UsedScrollPlace['scroller'];
   readonly onRead: () => Promise<boolean>;
 }
 
