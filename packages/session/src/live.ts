@@ -47,7 +47,7 @@ export class LiveSession {
   readonly #early = new Map<number, LogRecord>();
   readonly #expected = new Map<ClientId, Set<Expectation>>();
   readonly #waiters = new Set<{ readonly seq: number; readonly resolve: () => void }>();
-  readonly #onCommand = new Set<() => void>();
+  readonly #onCall = new Set<() => void>();
 
   constructor(sessionId: SessionId, start: { readonly view: View; readonly tag: number }, subscription: Subscription) {
     this.sessionId = sessionId;
@@ -93,10 +93,10 @@ export class LiveSession {
     return this.#verdicts.get(seq);
   }
 
-  /** Calls back when a command, or the session's end, has come in. @returns stop */
-  onCommand(run: () => void): () => void {
-    this.#onCommand.add(run);
-    return () => this.#onCommand.delete(run);
+  /** Calls back when something calls for its owner: a command, a prompt (it may have a deadline), the session's end. @returns stop */
+  onCall(run: () => void): () => void {
+    this.#onCall.add(run);
+    return () => this.#onCall.delete(run);
   }
 
   close(why: LiveEnd): void {
@@ -105,7 +105,7 @@ export class LiveSession {
     this.#subscription.cancel();
     for (const { resolve } of this.#waiters) resolve();
     this.#waiters.clear();
-    for (const run of this.#onCommand) run();
+    for (const run of this.#onCall) run();
   }
 
   async #follow(): Promise<void> {
@@ -147,7 +147,7 @@ export class LiveSession {
       this.#waiters.delete(waiter);
       waiter.resolve();
     }
-    if (command) for (const run of this.#onCommand) run();
+    if (command || entry.type === 'prompt-open') for (const run of this.#onCall) run();
   }
 
   #note(seq: number, judged: Judged): void {

@@ -79,7 +79,7 @@ export class Tenure {
   }
 
   async hold(): Promise<TenureEnd> {
-    const stop = this.#live.onCommand(() => this.wake());
+    const stop = this.#live.onCall(() => this.wake());
     try {
       for (;;) {
         const end = await this.#step();

@@ -137,22 +137,22 @@ export class Ownership {
     if (holder.kind !== 'held') return;
     const acquired = await log.consumers.acquire(streamOf(sessionId), 'run', holder.id);
     if (acquired.kind === 'lost') this.#loseLease(holder.id);
-    const end = acquired.kind === 'acquired' ? await this.#holdAs(sessionId, slot, holder, acquired) : acquired.kind;
+    const end = acquired.kind === 'acquired' ? await this.#holdAs(sessionId, slot, holder.id, acquired) : acquired.kind;
     // It is (or may be) ours, and nobody else takes up what we hold: look again.
-    const mine = this.#holder === holder && (end === 'lost' || end === 'unavailable');
+    const mine = this.#isHolder(holder.id) && (end === 'lost' || end === 'unavailable');
     if (mine) this.#once(this.#options.sweepMs, () => this.wake(sessionId));
   }
 
   async #holdAs(
     sessionId: SessionId,
     slot: TenureSlot,
-    holder: Holder,
+    holderId: string,
     acquired: { readonly epoch: number; readonly acked: number; readonly head: number },
   ): Promise<TenureEnd | 'unavailable' | 'missing' | 'deleted'> {
     const ended = await this.#options.lives.with(sessionId, async (live) => {
       await live.reached(acquired.head);
       const rows = await loadRowState(this.#options.log, sessionId);
-      if (this.#holder !== holder) return { kind: 'lost' as const };
+      if (!this.#isHolder(holderId)) return { kind: 'lost' as const };
       const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
       slot.tenure = tenure;
       const end = await tenure.hold();
@@ -208,12 +208,14 @@ export class Ownership {
   async #renew(): Promise<void> {
     if (this.#holder.kind === 'closed') return;
     const { log, clock, leaseMs, newHolderId } = this.#options;
-    const id = this.#holder.kind === 'held' ? this.#holder.id : newHolderId();
+    const before = this.#holder;
+    const id = before.kind === 'held' ? before.id : newHolderId();
     // The lease is counted from before the question: the store's count began later.
     const guard = clock.after(leaseMs * (1 - LEASE_MARGIN), () => this.#loseLease(id));
     const renewed = await log.holders.renew(id, leaseMs);
     const current = this.#holder;
-    const stillMine = current.kind === 'none' || (current.kind === 'held' && current.id === id);
+    // A lease that was given up while the answer was on its way stays given up: its sessions were let go of.
+    const stillMine = before.kind === 'held' ? this.#isHolder(id) : current === before;
     if (renewed.kind !== 'alive' || !stillMine) {
       guard.cancel();
       if (renewed.kind === 'lost') this.#loseLease(id);
@@ -229,6 +231,11 @@ export class Ownership {
     this.#holder.guard.cancel();
     this.#holder = { kind: 'none' };
     this.#cutAll();
+  }
+
+  /** By its id: each renewal keeps the holder and makes another guard. */
+  #isHolder(id: string): boolean {
+    return this.#holder.kind === 'held' && this.#holder.id === id;
   }
 
   #cutAll(): void {

@@ -100,6 +100,8 @@ export class Run {
   async #drive(): Promise<RunResult> {
     const end = await Promise.race([this.#consume(), this.#cut.promise.then((): RunEnd => ({ outcome: 'completed' }))]);
     await this.#write([]);
+    // Cut or not: the end is decided on a view that holds all that was handed over before.
+    await this.#ports.writer.write([]);
     const durationMs = Math.max(0, Math.round(this.#ports.clock.monotonicMs() - this.#startedMs));
     return { end, usage: { ...this.#usage, durationMs }, prompted: this.#prompted };
   }

@@ -27,6 +27,7 @@ interface Batch {
 }
 
 const emptyBatch = (): Batch => ({ records: [], rows: [], done: [] });
+const isEmpty = ({ records, rows }: Batch): boolean => records.length === 0 && rows.length === 0;
 
 export class Writer {
   readonly #log: Log;
@@ -59,6 +60,7 @@ export class Writer {
     return this.#end.signal;
   }
 
+  /** With nothing to write: resolves when all that was written before is durable. */
   write(entries: readonly RunEvent[], rows: readonly RowChange[] = []): Promise<Written> {
     if (this.#end.signal.aborted) return Promise.resolve('lost');
     for (const entry of entries) {
@@ -82,11 +84,15 @@ export class Writer {
     while (this.#next.done.length > 0) {
       const batch = this.#next;
       this.#next = emptyBatch();
-      const written = await this.#append(batch);
+      const written = isEmpty(batch) ? this.#state() : await this.#append(batch);
       this.backlogBytes -= batch.records.reduce((sum, bytes) => sum + bytes.byteLength, 0);
       for (const done of batch.done) done(written);
     }
     this.#busy = false;
+  }
+
+  #state(): Written {
+    return this.#end.signal.aborted ? 'lost' : 'durable';
   }
 
   async #append({ records, rows }: Batch): Promise<Written> {

@@ -45,6 +45,8 @@ export interface Call {
   /** How many pieces of text it handed over. */
   said: number;
   end: RunEnd['outcome'] | 'open' | 'threw';
+  /** It came to its end without having been told to stop. */
+  isWhole: boolean;
   /** Answers that it was given, by prompt. */
   readonly answers: ReadonlyMap<string, string>;
 }
@@ -158,6 +160,7 @@ async function* play(
     pausesAtStart: world.process.pauses,
     said: 0,
     end: 'open',
+    isWhole: false,
     answers: new Map(
       input.progress.prompts.flatMap((prompt) =>
         prompt.answer === undefined ? [] : [[prompt.promptId, prompt.answer] as const],
@@ -191,6 +194,7 @@ async function* play(
 
 function ends(call: Call, end: RunEnd): RunEnd {
   call.end = end.outcome;
+  call.isWhole = !call.signal.aborted;
   return end;
 }
 

@@ -193,7 +193,7 @@ function judgeText(turn: TurnFate, calls: readonly Call[], violate: Violate): vo
     latest = call;
   }
   // A call that handed over to the next, or ended the turn by itself, was heard to its end.
-  const finals = calls.filter((call) => call.end === 'completed' && !call.signal.aborted);
+  const finals = calls.filter((call) => call.end === 'completed' && call.isWhole);
   if (turn.outcome === 'completed' && !finals.some((call) => saidBy.get(call.id) === call.said))
     violate(
       'F6',

@@ -138,7 +138,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       .map(([id, { view }]) => {
         const turn =
           view.turn === null ? 'no turn' : `${view.turn.turnId} ${view.turn.state} after ${view.turn.lastEvent}`;
-        return `${id} at ${view.seq}: ${turn}, ${view.queue.length} queued, ${view.prompts.length} prompts, closing ${view.closing}, ${this.store.isHeld(id) ? 'held' : 'free'}`;
+        return `${id} at ${view.seq}: ${turn}, ${view.queue.length} queued, ${view.prompts.length} prompts, closing ${view.closing}, ${this.store.isHeld(id, this.scheduler.nowMs) ? 'held' : 'free'}`;
       })
       .join('; ');
   }
@@ -148,13 +148,16 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     const starved = this.#areSlotsAwaited();
     for (const [id, { view }] of this.store.truths) {
       // Its turn wants to run, and the slots are with turns that wait for a person in their process.
-      if (starved && this.store.isHeld(id) && view.turn?.state !== 'running' && view.closing === null) continue;
+      if (starved && this.store.isHeld(id, this.scheduler.nowMs) && view.turn?.state !== 'running' && view.closing === null) continue;
       if (view.turn === null ? view.queue.length > 0 || view.closing !== null : !waits(view)) return false;
       // An agent that awaits its answer in the process keeps the session; nothing else does.
-      if (this.store.isHeld(id) && view.turn?.state !== 'running') return false;
+      if (this.store.isHeld(id, this.scheduler.nowMs) && view.turn?.state !== 'running') return false;
       if (view.prompts.some((prompt) => prompt.deadlineAt !== null)) return false;
     }
-    return this.nodes.every((node) => node.up !== undefined);
+    return (
+      this.nodes.every((node) => node.up !== undefined) &&
+      this.store.pending('run', 1, '', this.scheduler.nowMs).length === 0
+    );
   }
 
   /** An agent that is not resumable keeps its slot while it waits for a person; with few slots, others wait for them too. */

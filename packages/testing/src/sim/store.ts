@@ -72,8 +72,10 @@ export class WatchedStore extends MemoryStore {
     return verdict;
   }
 
-  isHeld(sessionId: string): boolean {
-    return this.#owners.get(`${SESSION}${sessionId}`) !== undefined;
+  /** Whether somebody who lives owns it. */
+  isHeld(sessionId: string, now: number): boolean {
+    const owner = this.#owners.get(`${SESSION}${sessionId}`);
+    return owner !== undefined && (this.#leaseEnds.get(owner.holder) ?? 0) > now;
   }
 
   truthOf(sessionId: string): Truth {
