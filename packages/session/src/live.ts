@@ -180,7 +180,7 @@ export class LiveSessions {
     return this.#lives.size;
   }
 
-  /** Runs `use` with the session's view at (at least) the head of this moment. */
+  /** Runs `use` with the session's view: whole, and as far as this process has heard. */
   async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
     const shared: Shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
     this.#lives.set(sessionId, shared);

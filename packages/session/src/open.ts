@@ -315,10 +315,20 @@ class Sessions implements SessionService {
   }
 
   async snapshot(sessionId: SessionId): Promise<Result<{ readonly view: View; readonly cursor: Cursor }>> {
-    const found = await this.#lives.with(sessionId, (live) =>
-      Promise.resolve({ kind: 'ok' as const, view: live.view, cursor: cursorOf(live) }),
-    );
+    const found = await this.#viewed(sessionId);
     return found.kind === 'ok' ? found : refused(faultOf(found, sessionId));
+  }
+
+  /** The view at the head of this moment: one that is followed here already may lag behind what other nodes have written. */
+  #viewed(
+    sessionId: SessionId,
+  ): Promise<{ readonly kind: 'ok'; readonly view: View; readonly cursor: Cursor } | NotLive> {
+    return this.#lives.with(sessionId, async (live) => {
+      const now = await this.#log.stat(streamOf(sessionId));
+      if (now.kind !== 'state') return now;
+      await live.reached(now.state.head);
+      return { kind: 'ok' as const, view: live.view, cursor: cursorOf(live) };
+    });
   }
 
   async attach(sessionId: SessionId, after: Cursor | Place | undefined): Promise<Result<Attachment>> {
@@ -344,9 +354,7 @@ class Sessions implements SessionService {
   }
 
   async turn(sessionId: SessionId, turnId: TurnId): ReturnType<SessionService['turn']> {
-    const found = await this.#lives.with(sessionId, (live) =>
-      Promise.resolve({ kind: 'ok' as const, view: live.view }),
-    );
+    const found = await this.#viewed(sessionId);
     if (found.kind !== 'ok') return refused(faultOf(found, sessionId));
     const inWindow = turnInView(found.view, turnId);
     if (inWindow !== undefined) return inWindow;

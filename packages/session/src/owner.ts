@@ -17,7 +17,7 @@ import type { Grants } from './grants.ts';
 import type { LiveSession } from './live.ts';
 import { decide, TITLE_WAIT_MS, type Effect, type Hand, type Titling } from './machine.ts';
 import { isListStale, rowsFor, streamOf, type RowState } from './rows.ts';
-import { promptStates, Run } from './run.ts';
+import { answerOf, promptStates, Run } from './run.ts';
 import { Writer } from './writer.ts';
 
 export interface OwnerPorts {
@@ -220,7 +220,7 @@ export class Tenure {
     const { owner, turn } = this.#live.view;
     for (const entry of entries) {
       if (entry.type !== 'prompt-close' || entry.answer !== 'always' || owner === null || turn === null) continue;
-      const tool = toolOfPrompt(this.#live.view, turn.messageId, entry.promptId);
+      const tool = toolOfPrompt(this.#live.view, entry.promptId);
       if (tool !== undefined) await this.#ports.grants.add(owner, tool, entry.by ?? owner, entry.promptId);
     }
   }
@@ -228,7 +228,7 @@ export class Tenure {
   /** An agent that awaits its prompt in this process hears of its end. */
   #tellRun(): void {
     if (this.#run === undefined) return;
-    const answer = this.#live.view.messages.findLast((message) => message.id === this.#live.view.turn?.messageId);
+    const answer = answerOf(this.#live.view);
     for (const state of promptStates(answer?.parts ?? [])) if (state.outcome !== null) this.#run.promptClosed(state);
   }
 
@@ -299,8 +299,8 @@ export class Tenure {
   }
 }
 
-function toolOfPrompt(view: View, messageId: string, promptId: string): string | undefined {
-  const parts = view.messages.find((message) => message.id === messageId)?.parts ?? [];
+function toolOfPrompt(view: View, promptId: string): string | undefined {
+  const parts = answerOf(view)?.parts ?? [];
   const prompt = parts.find((part) => part.type === 'prompt' && part.promptId === promptId);
   const tool = parts.find((part) => part.type === 'tool' && prompt?.type === 'prompt' && part.toolId === prompt.toolId);
   return tool?.type === 'tool' ? tool.name : undefined;

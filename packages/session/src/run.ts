@@ -7,6 +7,7 @@
  * 3. It ends exactly once, after all that it said is durable: `ended` resolves with how, and what it used.
  */
 import {
+  divideByPath,
   promptIdOf,
   toolIdOf,
   type Message,
@@ -216,23 +217,28 @@ export class Run {
   }
 }
 
+/** What the running turn has said so far; somebody may be looking at another branch meanwhile. */
+export function answerOf({ turn, messages, offPath }: View): Message | undefined {
+  const isAnswer = (message: Message): boolean => message.id === turn?.messageId;
+  return messages.findLast(isAnswer) ?? offPath.find(isAnswer);
+}
+
 function runInput(sessionId: SessionId, view: View): RunInput {
-  const { turn, messages } = view;
+  const { turn } = view;
   if (turn === null) throw new Error('A run needs a running turn.');
   const node = view.turns.find((other) => other.turnId === turn.turnId);
-  const all = [...messages, ...view.offPath];
-  const answer = all.find((message) => message.id === turn.messageId);
-  const own = new Set([...(node?.messageIds ?? []), turn.messageId]);
+  // The branch that the turn is on, whichever is shown.
+  const { messages } = divideByPath({ ...view, leaf: turn.turnId }, [...view.messages, ...view.offPath]);
+  const asked = new Set(node?.messageIds ?? []);
+  const parts = answerOf(view)?.parts ?? [];
   return {
     sessionId,
     turnId: turn.turnId,
     model: view.model,
-    history: messages.filter((message) => !own.has(message.id)),
+    history: messages.filter((message) => !asked.has(message.id) && message.id !== turn.messageId),
     earlierTurns: view.earlierTurns,
-    messages: (node?.messageIds ?? [])
-      .map((id) => all.find((message) => message.id === id))
-      .filter((message) => message !== undefined),
-    progress: { parts: answer?.parts ?? [], prompts: promptStates(answer?.parts ?? []), results: turn.results },
+    messages: messages.filter((message) => asked.has(message.id)),
+    progress: { parts, prompts: promptStates(parts), results: turn.results },
     attempt: turn.attempt,
   };
 }

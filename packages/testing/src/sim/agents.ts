@@ -42,6 +42,8 @@ export interface Call {
   readonly index: number;
   readonly signal: AbortSignal;
   readonly pausesAtStart: number;
+  /** The messages it was told of, by id. */
+  readonly history: readonly string[];
   /** How many pieces of text it handed over. */
   said: number;
   end: RunEnd['outcome'] | 'open' | 'threw';
@@ -158,6 +160,7 @@ async function* play(
     index,
     signal: context.signal,
     pausesAtStart: world.process.pauses,
+    history: input.history.map((message) => message.id),
     said: 0,
     end: 'open',
     isWhole: false,

@@ -8,10 +8,11 @@
  *  F4  All readers have the view that the whole log gives, and saw nothing that is not in it.
  *  F5  The rows say what the fold says: the list's line, each settled turn, and the view that is made of the checkpoint.
  *  F6  An answer is what its agent said: whole where it completed, a prefix where it did not, of one call at a time.
+ *      It is told of what was said on its own branch before it, and of nothing else.
  *  F7  A tool has its effect once at most (R34), and an agent is told the answer that was given (R28).
  */
 import { isDeepStrictEqual } from 'node:util';
-import type { SessionId, View } from '@holdfast/protocol';
+import { pathOf, type SessionId, type TurnId, type View } from '@holdfast/protocol';
 import { summaryOf, type SessionSummary } from '@holdfast/session';
 import { piece, type Call, type Oracle } from './agents.ts';
 import type { Receipted } from './client.ts';
@@ -166,6 +167,11 @@ function judgeAnswers(sessionId: string, { view, ledger }: Truth, oracle: Oracle
   for (const turn of ledger.turns.values()) {
     const calls = oracle.calls.filter((call) => call.sessionId === sessionId && call.turnId === turn.turnId);
     judgeText(turn, calls, violate);
+    const before = pathOf(view.turns, turn.turnId as TurnId).slice(0, -1);
+    const told = before.flatMap((node) => [...node.messageIds, node.messageId]);
+    for (const call of calls)
+      if (view.earlierTurns === 0 && !isDeepStrictEqual(call.history, told))
+        violate('F6', `${call.id} of ${turn.turnId} was told of ${call.history.join()}; before it stand ${told.join()}.`);
     const shown = messages.get(`${turn.turnId}assistant`);
     if (shown !== undefined && shown.text !== (turn.discarded ? '' : turn.text))
       violate('F6', `${turn.turnId} shows "${shown.text}", the log has "${turn.text}".`);

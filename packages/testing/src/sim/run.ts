@@ -148,7 +148,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     const starved = this.#areSlotsAwaited();
     for (const [id, { view }] of this.store.truths) {
       // Its turn wants to run, and the slots are with turns that wait for a person in their process.
-      if (starved && this.store.isHeld(id, this.scheduler.nowMs) && view.turn?.state !== 'running' && view.closing === null) continue;
+      if (starved && this.store.isHeld(id, this.scheduler.nowMs) && view.closing === null && !waits(view)) continue;
       if (view.turn === null ? view.queue.length > 0 || view.closing !== null : !waits(view)) return false;
       // An agent that awaits its answer in the process keeps the session; nothing else does.
       if (this.store.isHeld(id, this.scheduler.nowMs) && view.turn?.state !== 'running') return false;
