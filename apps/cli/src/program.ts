@@ -6,6 +6,7 @@ import { Command, Option } from 'commander';
 import type { ChatOptions } from './chat/chat.ts';
 import type { ConnectOptions } from './connect.ts';
 import type { DoctorOptions } from './doctor.ts';
+import type { MigrateOptions } from './migrate.ts';
 import type { RehearseOptions } from './rehearse.ts';
 import type { ServeOptions } from './serve.ts';
 import type { SessionsOptions } from './sessions.ts';
@@ -190,4 +191,25 @@ function addCare(program: Command): void {
     .description('put a backup in place of the database; what is there now is kept beside it')
     .argument('<file>', 'what "holdfast backup" wrote')
     .action(async (file: string) => (await import('./backup.ts')).restore(file));
+  program
+    .command('migrate')
+    .description('move everything from one store to another, empty one: an embedded database to PostgreSQL, or back')
+    .requiredOption('--from <store>', 'sqlite:DIRECTORY (a HOLDFAST_DATA) or postgres://user@host/database')
+    .requiredOption('--to <store>', 'likewise')
+    .option('--dry-run', 'say what would be moved and whether it can be; change nothing', false)
+    .option('--restart', 'drop what an earlier, unfinished run has copied, and begin anew', false)
+    .addHelpText(
+      'after',
+      '\nStop the gateways of both stores first: one that runs is named and nothing is begun. Sessions, tokens, attachments,\n' +
+        'queues, waiting prompts and the places of readers go along: clients resume where they were, retries get their first\n' +
+        'answer. It may be interrupted at any point; the same command goes on from there. At the end both sides are read\n' +
+        'again and compared; only then is the copy put in place. The source is left as it was.\n' +
+        '\nA password can be left out of the URL: PGPASSWORD is honoured. Exit code: 0 moved, 1 try again, 2 bad input.\n' +
+        examples(
+          'holdfast migrate --from sqlite:/var/lib/holdfast --to postgres://holdfast@db/holdfast --dry-run',
+          'holdfast migrate --from sqlite:/var/lib/holdfast --to postgres://holdfast@db/holdfast',
+          'holdfast migrate --from postgres://holdfast@db/holdfast --to sqlite:/var/lib/holdfast',
+        ),
+    )
+    .action(async (options: MigrateOptions) => (await import('./migrate.ts')).migrate(options));
 }

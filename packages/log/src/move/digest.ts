@@ -4,8 +4,8 @@
  * 1. Records are taken one by one: how a store packs them makes no difference.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { unpackPage } from '../page.ts';
 import type { Content, MovedRecord, Part, Tables } from './port.ts';
+import { recordsOfPage } from './unpacked.ts';
 import { walk } from './walk.ts';
 
 export const SECTIONS = ['state', 'records', 'keys', 'producers', 'consumers', 'rows'] as const;
@@ -60,7 +60,7 @@ class Open {
       case 'records':
         return this.#addRecords(part.records);
       case 'page':
-        return this.#addRecords(unpackPage(part.first, part.body));
+        return this.#addRecords(recordsOfPage(part));
       case 'rows':
         for (const { value, ...row } of part.rows) {
           hash.update(`${JSON.stringify([row.table, row.key, row.order, row.group, row.rev, row.words])}\n`);

@@ -4,9 +4,9 @@
  * 1. Streams get their ids in the order in which they come, as they had them in the source.
  */
 import type { Client } from 'pg';
-import { unpackPage } from '../page.ts';
 import type { Part } from './port.ts';
 import { vectorOf } from './searchable.ts';
+import { recordsOfPage } from './unpacked.ts';
 
 interface Column {
   readonly name: string;
@@ -52,7 +52,7 @@ export class PostgresWriter {
     for (const part of parts) {
       const id = ids.get(part.name);
       if (part.kind === 'stream') continue;
-      if (part.kind === 'page') rows.records.push(...recordsOf(id, unpackPage(part.first, part.body)));
+      if (part.kind === 'page') rows.records.push(...recordsOf(id, recordsOfPage(part)));
       else if (part.kind === 'records') rows.records.push(...recordsOf(id, part.records));
       else if (part.kind === 'keys')
         rows.keys.push(...part.keys.map((key) => [id, key.id, key.hash, key.first, key.last]));

@@ -108,7 +108,7 @@ class PostgresTarget implements Target {
   async begin(origin: Origin): Promise<Begun> {
     const client = this.#client;
     const locked = await client.query<{ mine: boolean }>(`SELECT pg_try_advisory_lock(hashtext('${DRAFT}')) AS mine`);
-    if (locked.rows[0]?.mine !== true) throw refusal(`Another migration to ${this.name} is running. Let it end.`);
+    if (locked.rows[0]?.mine !== true) throw inUse(`Another migration to ${this.name} is running. Let it end.`);
     if (this.#restart) await client.query(`DROP SCHEMA IF EXISTS ${DRAFT} CASCADE`);
     const begun = await this.look(origin);
     if (begun.kind === 'finished') return begun;
@@ -208,6 +208,7 @@ class PostgresTarget implements Target {
 const isOf = (notes: Notes, { fingerprint }: Origin): boolean => notes.fingerprint === fingerprint;
 
 const refusal = (detail: string): FaultError => new FaultError(fault('invalid-request', detail));
+const inUse = (detail: string): FaultError => new FaultError(fault('storage-unavailable', detail));
 
 const asFault = (error: unknown): unknown =>
   error instanceof FaultError ? error : new FaultError(faultOfError(error), { cause: error });
@@ -249,7 +250,7 @@ async function refuseInUse(client: Client, url: string): Promise<void> {
   for (const until = monotonicMs() + GOING_MS; user !== undefined && monotonicMs() < until; await pause(50))
     user = await connectedGateway(client);
   if (user !== undefined)
-    throw refusal(
+    throw inUse(
       `${nameOf(url)} is in use by ${user.name.replace('holdfast ', 'gateway ')}` +
         `${user.host === null ? '' : `, connected from ${user.host}`} (server process ${user.pid}). Stop all gateways first.`,
     );
@@ -259,7 +260,7 @@ async function refuseInUse(client: Client, url: string): Promise<void> {
   );
   const [lease] = leases.rows;
   if (lease !== undefined)
-    throw refusal(
+    throw inUse(
       `${nameOf(url)} is in use: the lease of gateway ${lease.id} runs for another ${Math.ceil(lease.left / 1_000)} s. ` +
         'If it was killed, wait for that time; else stop it first.',
     );
