@@ -171,7 +171,10 @@ function judgeAnswers(sessionId: string, { view, ledger }: Truth, oracle: Oracle
     const told = before.flatMap((node) => [...node.messageIds, node.messageId]);
     for (const call of calls)
       if (view.earlierTurns === 0 && !isDeepStrictEqual(call.history, told))
-        violate('F6', `${call.id} of ${turn.turnId} was told of ${call.history.join()}; before it stand ${told.join()}.`);
+        violate(
+          'F6',
+          `${call.id} of ${turn.turnId} was told of ${call.history.join()}; before it stand ${told.join()}.`,
+        );
     const shown = messages.get(`${turn.turnId}assistant`);
     if (shown !== undefined && shown.text !== (turn.discarded ? '' : turn.text))
       violate('F6', `${turn.turnId} shows "${shown.text}", the log has "${turn.text}".`);

@@ -40,6 +40,8 @@ export class SimNode {
   readonly #world: NodeWorld;
   readonly #skewMs: number;
   #process: Process;
+  /** Until when, and how, it is cut off from the store. */
+  #cutOff: { readonly untilMs: number; readonly hangs: boolean } | undefined;
 
   constructor(name: string, world: NodeWorld) {
     this.#name = name;
@@ -71,6 +73,10 @@ export class SimNode {
     const { scheduler, outside } = this.#world;
     scheduler.pause(process);
     scheduler.after(outside, forMs, () => scheduler.resume(process), 'resume');
+  }
+
+  cutOff(forMs: number, hangs: boolean): void {
+    this.#cutOff = { untilMs: this.#world.scheduler.nowMs + forMs, hangs };
   }
 
   /** As on SIGTERM: no new turns, a budget for the running ones, then the end of the process. */
@@ -125,6 +131,9 @@ export class SimNode {
   #step(process: Process, label: string): Promise<void> {
     const { scheduler, refusalShare } = this.#world;
     if (label === 'pause') return scheduler.sleep(process, 50, label);
+    const cutOffMs = (this.#cutOff?.untilMs ?? 0) - scheduler.nowMs;
+    if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);
+    if (cutOffMs > 0 && !label.startsWith('hint')) return scheduler.step(process, label, REFUSED);
     const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
     return scheduler.step(process, label, isRefused ? REFUSED : undefined);
   }

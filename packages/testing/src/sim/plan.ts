@@ -2,6 +2,7 @@
  * What a run is made of, drawn from its seed before it begins: who does what, and what goes wrong when. A plan is plain
  * data, so that a failing one can be made smaller piece by piece (`shrink.ts`).
  */
+import type { RunEvent } from '@holdfast/protocol';
 import { seeded } from '../power/seeded.ts';
 
 export type OpKind =
@@ -40,6 +41,23 @@ export type Fault =
   | { readonly kind: 'slow-store'; readonly atStep: number; readonly forMs: number; readonly slowMs: number }
   /** The store refuses before the effect, and loses answers after it. */
   | { readonly kind: 'refusals'; readonly atStep: number; readonly forMs: number; readonly share: number }
+  /** One process cannot reach the store: what it asks is refused, or stays on its way till the end. */
+  | {
+      readonly kind: 'cut-off';
+      readonly node: number;
+      readonly atStep: number;
+      readonly forMs: number;
+      readonly hangs: boolean;
+    }
+  /** Whichever process appends such an entry dies of it, so many times, until the time is over. */
+  | {
+      readonly kind: 'ambush';
+      readonly atStep: number;
+      readonly forMs: number;
+      readonly entry: RunEvent['type'];
+      readonly times: number;
+      readonly downMs: number;
+    }
   /** Requests and responses get lost, and requests come twice. */
   | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
 
@@ -77,6 +95,34 @@ const KINDS: readonly OpKind[] = Object.entries(WEIGHTS).flatMap(([kind, weight]
   Array.from({ length: weight }, () => kind as OpKind),
 );
 
+const FAULT_KINDS = [
+  'crash',
+  'crash',
+  'pause',
+  'pause',
+  'drain',
+  'slow-store',
+  'refusals',
+  'network',
+  'cut-off',
+  'ambush',
+] as const satisfies readonly Fault['kind'][];
+
+const AMBUSHES = [
+  'turn-start',
+  'turn-start',
+  'turn-resume',
+  'turn-park',
+  'turn-end',
+  'stream-end',
+  'prompt-open',
+  'prompt-close',
+  'steer-end',
+  'tool-request',
+  'tool-start',
+  'text-delta',
+] as const satisfies readonly RunEvent['type'][];
+
 export function planOf(seed: number): Plan {
   const random = seeded(seed);
   const draw = (below: number): number => Math.floor(random() * below);
@@ -102,7 +148,7 @@ export function planOf(seed: number): Plan {
     const node = draw(nodes);
     // Early steps are where starts, takeovers and first turns are: they get their share.
     const atStep = Math.floor(STEPS_FAULTY * random() * random()) + 5;
-    switch (pick(['crash', 'crash', 'crash', 'pause', 'pause', 'drain', 'slow-store', 'refusals', 'network'])) {
+    switch (pick(FAULT_KINDS)) {
       case 'crash':
         return { kind: 'crash', node, atStep, forMs: random() * 3_000 };
       case 'pause':
@@ -111,6 +157,12 @@ export function planOf(seed: number): Plan {
         return { kind: 'drain', node, atStep, forMs: random() * 1_000 };
       case 'slow-store':
         return { kind: 'slow-store', atStep, forMs: random() * 4_000, slowMs: pick([100, 800, 6_000]) };
+      case 'cut-off':
+        return { kind: 'cut-off', node, atStep, forMs: 2_000 + random() * 20_000, hangs: random() < 0.6 };
+      case 'ambush': {
+        const entry = pick(AMBUSHES);
+        return { kind: 'ambush', atStep, forMs: 45_000, entry, times: 1 + draw(4), downMs: random() * 1_000 };
+      }
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
       default:

@@ -17,7 +17,7 @@ import { SimNode, type NodeWorld } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
 import { SimReader, type ReaderWorld } from './reader.ts';
 import { newProcess, Scheduler, type Driven, type Pace } from './scheduler.ts';
-import { WatchedStore } from './store.ts';
+import { WatchedStore, type Ambush } from './store.ts';
 
 const SCHEDULE_SALT = 0x5c_4e_d0_1e;
 const STEPS_MAX = 60_000;
@@ -121,6 +121,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     await this.#stage('rows', this.#loadAll(loaded));
     if (this.violations.length > 0) return;
     const { store, oracle, receipts } = this;
+    store.audit(this.scheduler.nowMs);
     judgeFinished({ store, oracle, receipts, readers, loaded, violate: (law, detail) => this.violate(law, detail) });
   }
 
@@ -229,6 +230,11 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         return during(() => undefined);
       case 'drain':
         return this.nodes[fault.node]?.drain(fault.forMs);
+      case 'cut-off':
+        this.nodes[fault.node]?.cutOff(fault.forMs, fault.hangs);
+        return during(() => undefined);
+      case 'ambush':
+        return this.#lieInWait(fault, during);
       case 'slow-store':
         scheduler.pace = { slowShare: 0.5, slowMs: fault.slowMs };
         return during(() => (scheduler.pace = PACE));
@@ -239,6 +245,18 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         this.networkShare = fault.share;
         return during(() => (this.networkShare = 0));
     }
+  }
+
+  #lieInWait({ entry, times, downMs }: Extract<Fault, { kind: 'ambush' }>, during: (end: () => void) => void): void {
+    let left = times;
+    const strike: Ambush = (type, holder) => {
+      const node = this.nodes[Number(/^n(\d+)_/.exec(holder ?? '')?.[1])];
+      if (type !== entry || left === 0 || node === undefined) return;
+      left -= 1;
+      node.crash(downMs);
+    };
+    this.store.ambushes.add(strike);
+    during(() => this.store.ambushes.delete(strike));
   }
 
   // ── one runner ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,13 +1,25 @@
 /**
  * The shared store of a run, watched: what reached it is decoded, folded and judged once, as it comes.
  *
- * W1  Time, leases and fences are followed here by a second, simpler book: who acquires while another's lease lives, who
- *     releases below the head, is seen whatever the store itself believes.
+ * W1  Every answer is held against a second book (`book.ts`): who acquires while another's lease lives, who releases below
+ *     the head, is seen whatever the store itself believes.
  */
 import { MemoryStore } from '@holdfast/log/memory';
 import { EMPTY_VIEW, fold, isCommand, judge, type Entry, type Verdict, type View } from '@holdfast/protocol';
-import type { AcquireVerdict, Append, AppendVerdict, LogRecord, Release, ReleaseVerdict } from '@holdfast/log';
+import type {
+  AcquireVerdict,
+  Append,
+  AppendVerdict,
+  CreateVerdict,
+  LogRecord,
+  ReadRange,
+  ReadVerdict,
+  Release,
+  ReleaseVerdict,
+  StreamOptions,
+} from '@holdfast/log';
 import { decodeEntry } from '@holdfast/session';
+import { Book } from './book.ts';
 import { Ledger, type Violate } from './ledger.ts';
 
 /** All that is known of a session's log. */
@@ -22,60 +34,85 @@ export interface Truth {
 
 const SESSION = 'session/';
 
+/** Called as an entry is committed, with the holder that appended it. */
+export type Ambush = (type: Entry['type'], holder: string | undefined) => void;
+
 export class WatchedStore extends MemoryStore {
   readonly truths: Map<string, Truth> = new Map();
+  readonly ambushes: Set<Ambush> = new Set();
   readonly #violate: Violate;
-  readonly #leaseEnds = new Map<string, number>();
-  readonly #owners = new Map<string, { readonly holder: string; readonly epoch: number } | undefined>();
+  readonly #book: Book;
 
   constructor(violate: Violate) {
     super();
     this.#violate = violate;
+    this.#book = new Book(violate);
   }
 
   override append(name: string, append: Append, now: number): AppendVerdict {
     const verdict = super.append(name, append, now);
+    const records = verdict.kind === 'appended' ? this.recordsOf(name, verdict.first, verdict.last) : [];
+    this.#book.appended(name, append, verdict, records);
     if (verdict.kind === 'appended' && name.startsWith(SESSION)) this.#note(name, append, verdict.first, verdict.last);
     return verdict;
   }
 
+  override create(name: string, options: StreamOptions, now: number): CreateVerdict {
+    this.#book.created(name, []);
+    const verdict = super.create(name, options, now);
+    if (verdict.kind === 'created') this.#book.created(name, options.consumers ?? []);
+    return verdict;
+  }
+
+  override read(name: string, range: ReadRange, now: number): ReadVerdict {
+    const verdict = super.read(name, range, now);
+    this.#book.read(name, range, verdict);
+    return verdict;
+  }
+
+  override findKey(name: string, id: string, now: number): ReturnType<MemoryStore['findKey']> {
+    const found = super.findKey(name, id, now);
+    this.#book.foundKey(name, id, found);
+    return found;
+  }
+
   override renew(holder: string, leaseMs: number, now: number): 'alive' | 'lost' {
     const verdict = super.renew(holder, leaseMs, now);
-    const ended = (this.#leaseEnds.get(holder) ?? Number.POSITIVE_INFINITY) <= now;
-    if (verdict === 'alive' && ended) this.#violate('W1', `${holder} renews a lease that had ended.`);
-    if (verdict === 'alive') this.#leaseEnds.set(holder, now + leaseMs);
+    this.#book.renewed(holder, leaseMs, verdict, now);
     return verdict;
   }
 
   override leave(holder: string): void {
     super.leave(holder);
-    this.#leaseEnds.set(holder, Number.NEGATIVE_INFINITY);
+    this.#book.left(holder);
   }
 
   override acquire(name: string, consumer: string, holder: string, now: number): AcquireVerdict {
     const verdict = super.acquire(name, consumer, holder, now);
-    if (verdict.kind !== 'acquired') return verdict;
-    const before = this.#owners.get(name);
-    if (before !== undefined && before.holder !== holder && (this.#leaseEnds.get(before.holder) ?? 0) > now)
-      this.#violate('W1', `${holder} acquires ${name} while ${before.holder} holds it.`);
-    this.#owners.set(name, { holder, epoch: verdict.epoch });
+    this.#book.acquired(name, consumer, holder, verdict, now);
     return verdict;
   }
 
   override release(name: string, consumer: string, release: Release, now: number): ReleaseVerdict {
     const verdict = super.release(name, consumer, release, now);
-    if (verdict.kind !== 'released') return verdict;
-    const owner = this.#owners.get(name);
-    if (owner?.epoch !== release.epoch)
-      this.#violate('W1', `Epoch ${release.epoch} releases ${name}; ${owner?.epoch ?? 'nobody'} owns it.`);
-    this.#owners.set(name, undefined);
+    this.#book.released(name, consumer, release, verdict);
     return verdict;
+  }
+
+  override pending(consumer: string, limit: number, after: string, now: number): string[] {
+    const names = super.pending(consumer, limit, after, now);
+    this.#book.pended(consumer, limit, after, names, now);
+    return names;
+  }
+
+  /** What must still be true of the store when all is over. */
+  audit(now: number): void {
+    this.#book.audit(this, now);
   }
 
   /** Whether somebody who lives owns it. */
   isHeld(sessionId: string, now: number): boolean {
-    const owner = this.#owners.get(`${SESSION}${sessionId}`);
-    return owner !== undefined && (this.#leaseEnds.get(owner.holder) ?? 0) > now;
+    return this.#book.holderOf(`${SESSION}${sessionId}`, 'run', now) !== undefined;
   }
 
   truthOf(sessionId: string): Truth {
@@ -99,6 +136,8 @@ export class WatchedStore extends MemoryStore {
       truth.ledger.take(entry, fence?.epoch);
       if (isCommand(entry)) truth.verdicts.set(entry.seq, judge(truth.view, entry));
       truth.view = fold(truth.view, entry);
+      const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
+      for (const strike of this.ambushes) strike(entry.type, holder);
     }
   }
 }
