@@ -205,9 +205,10 @@ class Topic {
     if (this.readers.size === 1 && this.tail.length > 0 && this.tail.at(-1)?.seq === upTo) this.clear();
   }
 
-  /** Whether a reader at `after` has everything (it may wait), and whether nothing can follow. */
-  placeOf(after: number): 'behind' | 'caught-up' | 'ended' {
-    if (this.head === undefined || after < this.head) return 'behind';
+  /** Whether a reader at `after` has everything (it may wait), and whether nothing can follow; one that knows more is to ask. */
+  placeOf(after: number): 'unknown' | 'behind' | 'caught-up' | 'ended' {
+    if (this.head === undefined || after > this.head) return 'unknown';
+    if (after < this.head) return 'behind';
     return this.closed ? 'ended' : 'caught-up';
   }
 
@@ -363,7 +364,7 @@ class Reader implements Subscription {
       if (this.state !== reading) return;
       const delivery = this.take(verdict);
       if (delivery) return this.settle(promised, delivery);
-      if (verdict.kind === 'page' && this.topic.placeOf(this.after) === 'caught-up') return this.wait(promised);
+      if (verdict.kind === 'page' && this.topic.placeOf(this.after) !== 'behind') return this.wait(promised);
       if (verdict.kind === 'unavailable') await this.topic.source.pause();
       if (this.state !== reading) return;
     }

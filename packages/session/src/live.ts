@@ -182,24 +182,39 @@ export class LiveSessions {
 
   /** Runs `use` with the session's view: whole, and as far as this process has heard. */
   async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
-    const shared: Shared = this.#lives.get(sessionId) ?? { opening: this.#load(sessionId), users: 0 };
-    this.#lives.set(sessionId, shared);
+    const joined = this.#lives.get(sessionId);
+    const shared = joined ?? this.#open(sessionId);
     shared.users += 1;
     try {
       const opened = await shared.opening;
-      if (opened.kind !== 'live') return opened;
-      return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
+      if (opened.kind === 'live') return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
+      // Whoever joined may have come after the question was put: for them it is asked again.
+      return joined === undefined ? opened : await this.with(sessionId, use);
     } finally {
       shared.users -= 1;
-      if (shared.users === 0) {
-        this.#lives.delete(sessionId);
-        // A session that could not be opened has told its users so; there is nothing to close.
-        void shared.opening.then(
-          (opened) => opened.kind === 'live' && opened.live.close('released'),
-          () => undefined,
-        );
-      }
+      if (shared.users === 0) this.#leave(sessionId, shared);
     }
+  }
+
+  #open(sessionId: SessionId): Shared {
+    const shared: Shared = { opening: this.#load(sessionId), users: 0 };
+    this.#lives.set(sessionId, shared);
+    const drop = (): void => this.#drop(sessionId, shared);
+    void shared.opening.then((opened) => (opened.kind === 'live' ? undefined : drop()), drop);
+    return shared;
+  }
+
+  #drop(sessionId: SessionId, shared: Shared): void {
+    if (this.#lives.get(sessionId) === shared) this.#lives.delete(sessionId);
+  }
+
+  #leave(sessionId: SessionId, shared: Shared): void {
+    this.#drop(sessionId, shared);
+    // A session that could not be opened has told its users so; there is nothing to close.
+    void shared.opening.then(
+      (opened) => opened.kind === 'live' && opened.live.close('released'),
+      () => undefined,
+    );
   }
 
   async #load(sessionId: SessionId): Promise<Opened> {
