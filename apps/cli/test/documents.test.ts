@@ -18,7 +18,7 @@ const DOCUMENTS = [
   'PROTOCOL.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
-  ...['docs', 'decisions'].flatMap((folder) => readdirSync(path.join(ROOT, folder)).map((name) => `${folder}/${name}`)),
+  ...['docs', 'decisions', 'deploy'].flatMap((folder) => readdirSync(path.join(ROOT, folder)).map((name) => `${folder}/${name}`)),
 ].filter((name) => name.endsWith('.md'));
 
 /** A block that is marked by a comment in front of it. */
@@ -70,7 +70,7 @@ test.each(DOCUMENTS)('%s: its links lead somewhere, and the files that it names 
   const links = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)[^)]*\)/g)].map((it) =>
     path.join(path.dirname(file), it[1]!),
   );
-  const named = [...text.matchAll(/`((?:packages|apps|tools|docs|decisions|bench)\/[\w./-]+)`/g)].map((it) => it[1]!);
+  const named = [...text.matchAll(/`((?:packages|apps|tools|docs|decisions|bench|deploy)\/[\w./-]+)`/g)].map((it) => it[1]!);
   const absent = [...links, ...named].filter((name) => !existsSync(path.join(ROOT, name)));
   expect(absent).toEqual([]);
 });
