@@ -11,6 +11,8 @@ import { WireServer } from './wire-server.ts';
 const session = 's1' as SessionId;
 const ENTRIES = 50_000;
 const DROPS = 1000;
+/** Another network: `HOLDFAST_SEED=8 npx vitest run packages/client/test/event-stream.crash.test.ts`. */
+const SEED = Number(process.env['HOLDFAST_SEED'] ?? 7);
 
 const cleanups: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -29,10 +31,10 @@ function dice(seed: number): () => number {
 const WORDS = ['wort ', 'mot ', '漢字', '🎉', 'é', 'слово ', '\n', '"', '\\', 'a longer piece of text '];
 
 test(
-  `B5, A8: ${DROPS} drops at random bytes of ${ENTRIES} entries: the text is byte-equal, once`,
+  `B5, A8: ${DROPS} drops at random bytes of ${ENTRIES} entries (seed ${SEED}): the text is byte-equal, once`,
   { timeout: 120_000 },
   async () => {
-    const random = dice(7);
+    const random = dice(SEED);
     const server = await WireServer.start();
     cleanups.push(() => server.close());
     const log = server.log(session);
@@ -63,13 +65,11 @@ test(
         snapshot: () => complete.reject(new Error('nobody asked for a snapshot')),
         entry(_session, entry) {
           reader.entry(entry);
-          if (reader.seq === ENTRIES && proxy.strikes >= DROPS) complete.resolve();
+          if (reader.seq === ENTRIES) complete.resolve();
         },
         state(state) {
           if (state.kind === 'waiting') setImmediate(() => clock.advance(state.delayMs));
           if (state.kind === 'idle') complete.reject(new Error(state.fault?.detail));
-          // All was read before all drops came: go on with what is written from now on.
-          if (state.kind === 'reading' && reader.seq >= ENTRIES) complete.resolve();
         },
         error: (error) => complete.reject(error),
       },
@@ -78,7 +78,7 @@ test(
     stream.start();
     await complete.promise;
     expect(reader.text).toBe(log.text);
-    expect(proxy.strikes).toBeGreaterThanOrEqual(DROPS - 5);
+    expect(proxy.strikes).toBe(DROPS);
 
     await stream.close();
     expect(clock.pending).toBe(0);
@@ -87,7 +87,7 @@ test(
 );
 
 function dropPlan(random: () => number): FaultPlan {
-  const afterBytes = Math.floor(random() * 12_000);
+  const afterBytes = Math.floor(random() * 10_000);
   const where = (['anywhere', 'in-frame', 'in-character'] as const)[Math.floor(random() * 3)] ?? 'anywhere';
   const roll = random();
   const how = roll < 0.05 ? 'stall' : roll < 0.5 ? 'close' : 'reset';
