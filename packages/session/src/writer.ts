@@ -6,7 +6,8 @@
  *    a write decides on what it wrote, however far behind others' commands the view was.
  * 3. A store that is unavailable is asked again until it answers; a producer seq makes the repeat the same append, whether
  *    or not the first try had arrived.
- * 4. A stale fence ends the pen for good: `lost` resolves, later writes resolve `lost` and reach nothing (R9, R12).
+ * 4. A stale fence ends the pen for good, and so does putting it down: `lost` resolves, even of an append that arrived, so that
+ *    nobody acts on it any more (D2); later writes resolve `lost` and reach nothing (R9, R12).
  * 5. `backlogBytes` is bounded by its callers: they await `write` when it exceeds `BACKLOG_BYTES_MAX`.
  */
 import type { RunEvent } from '@holdfast/protocol';
@@ -103,7 +104,7 @@ export class Writer {
       if (verdict.kind === 'appended' || verdict.kind === 'duplicate') {
         this.#nextSeq += 1;
         await this.#onAppended(verdict.last);
-        return 'durable';
+        return this.#state();
       }
       // Everything but an unavailable store means that somebody else owns the session, or nobody can.
       if (verdict.kind !== 'unavailable') break;
