@@ -44,6 +44,10 @@ export interface Call {
   readonly pausesAtStart: number;
   /** The messages it was told of, by id. */
   readonly history: readonly string[];
+  /** Whether it may run its tool unasked. */
+  readonly isGranted: boolean;
+  /** The head of the log as it began. */
+  readonly atSeq: number;
   /** How many pieces of text it handed over. */
   said: number;
   end: RunEnd['outcome'] | 'open' | 'threw';
@@ -53,12 +57,19 @@ export interface Call {
   readonly answers: ReadonlyMap<string, string>;
 }
 
+/** A steer that was handed to an agent. */
+export interface Heard {
+  readonly call: Call;
+  readonly author: string;
+  readonly text: string;
+}
+
 /** What all agents of a run have done. */
 export interface Oracle {
   readonly calls: Call[];
   readonly effectsByTool: Map<string, number>;
-  /** Steers handed to an agent, by session and text. */
-  readonly steers: string[];
+  readonly steers: Heard[];
+  headOf(sessionId: string): number;
   /** Called at every act of every call. */
   onAct(call: Call): void;
 }
@@ -161,6 +172,8 @@ async function* play(
     signal: context.signal,
     pausesAtStart: world.process.pauses,
     history: input.history.map((message) => message.id),
+    isGranted: context.isGranted('shell'),
+    atSeq: oracle.headOf(input.sessionId),
     said: 0,
     end: 'open',
     isWhole: false,
@@ -303,17 +316,21 @@ async function* perform(
       return;
     }
     case 'steers':
-      for (const { text } of await context.takeSteers()) {
-        world.oracle.steers.push(`${call.sessionId} ${text}`);
+      for (const { author, text } of await context.takeSteers()) {
+        world.oracle.steers.push({ call, author, text });
         const said = piece(call.id, call.said);
         call.said += 1;
         yield { type: 'text', text: said };
       }
       return;
     case 'ask': {
-      const closed = await context.ask(promptOf(act, context, undefined));
-      world.oracle.onAct(call);
-      if (closed.answer !== undefined) (call.answers as Map<string, string>).set(closed.promptId, closed.answer);
+      const asked = Array.from({ length: act.prompts }, () => promptOf(act, context, undefined));
+      const heard = async (prompt: (typeof asked)[number]): Promise<void> => {
+        const { answer } = await context.ask(prompt);
+        world.oracle.onAct(call);
+        if (answer !== undefined) (call.answers as Map<string, string>).set(prompt.promptId, answer);
+      };
+      await Promise.all(asked.map(heard));
       return;
     }
     case 'hang':

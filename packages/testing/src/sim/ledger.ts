@@ -17,6 +17,8 @@ export type Fate = 'waiting' | 'taken' | 'injected' | 'withdrawn' | 'cleared' | 
 export interface Item {
   readonly seq: number;
   readonly author: string;
+  /** As it was sent; empty where it asks for an answer again. */
+  readonly text: string;
   /** Came by plain queueing and was never moved: it keeps its place among its like. */
   plain: boolean;
   fate: Fate;
@@ -28,6 +30,10 @@ export interface Item {
 
 export interface PromptFate {
   readonly turnId: string;
+  /** The tool that it allows, if it does. */
+  readonly toolId: string | undefined;
+  /** The seq of the first entry that closed it. */
+  closedAt: number | undefined;
   state: 'open' | 'answered' | 'expired' | 'cancelled';
   answer: string | undefined;
   /** The seq of the answer that counted. */
@@ -109,6 +115,7 @@ export class Ledger {
     this.items.set(messageId, {
       seq,
       author,
+      text: entry.type === 'regenerate' ? '' : entry.text,
       plain,
       fate,
       fateSeq: seq,
@@ -219,19 +226,21 @@ export class Ledger {
         this.#violate('T5', `${turnId} at ${seq} takes ${id} before ${otherId}, which came earlier.`);
   }
 
-  #steerEnd({ messageId, outcome, seq }: EntryOf<'steer-end'>): void {
+  #steerEnd({ messageId, turnId, outcome, seq }: EntryOf<'steer-end'>): void {
     const item = this.items.get(messageId);
     if (item === undefined) return this.#violate('T6', `steer-end at ${seq} names ${messageId}, which is unknown.`);
     if (outcome !== 'injected') return;
+    item.turnId ??= turnId;
     // Withdrawn in the same breath: the agent has heard it already; the entry tells the truth about that.
     if (item.fate === 'waiting') item.fate = 'injected';
     else if (item.fate === 'taken' || item.fate === 'injected')
       this.#violate('T1', `${messageId} is injected at ${seq} and was ${item.fate}.`);
   }
 
-  #openPrompt({ promptId, turnId, seq }: EntryOf<'prompt-open'>): void {
+  #openPrompt({ promptId, turnId, toolId, seq }: EntryOf<'prompt-open'>): void {
     if (this.prompts.has(promptId)) this.#violate('T4', `${promptId} is opened again at ${seq}.`);
-    this.prompts.set(promptId, { turnId, state: 'open', answer: undefined, answeredAt: undefined });
+    const blank = { closedAt: undefined, answer: undefined, answeredAt: undefined };
+    this.prompts.set(promptId, { turnId, toolId, state: 'open', ...blank });
   }
 
   /** T4. */
@@ -244,6 +253,7 @@ export class Ledger {
         `${promptId} is closed at ${seq} with "${answer}"; it is ${prompt.state} "${prompt.answer}".`,
       );
     if (prompt.state === 'open') prompt.state = outcome;
+    prompt.closedAt ??= seq;
   }
 
   #turnEnd(turn: TurnFate, { outcome, partial, seq }: EntryOf<'turn-end'>): void {

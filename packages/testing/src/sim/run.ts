@@ -9,11 +9,15 @@
  * R1  A run takes nothing from outside but its plan: the same plan, the same trace hash.
  */
 import { FaultError, type SessionId, type View } from '@holdfast/protocol';
+import type { SessionService } from '@holdfast/session';
 import { seeded } from '../power/seeded.ts';
 import type { Call, Oracle } from './agents.ts';
 import { SimClient, type ClientWorld, type Receipted } from './client.ts';
+import { examine } from './exam.ts';
+import { judgeHeard } from './heard.ts';
 import { judgeFinished } from './laws.ts';
-import { SimNode, type NodeWorld } from './node.ts';
+import type { Violate } from './ledger.ts';
+import { SimNode, type Incarnation, type NodeWorld } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
 import { SimReader, type ReaderWorld } from './reader.ts';
 import { newProcess, Scheduler, type Driven, type Pace } from './scheduler.ts';
@@ -72,7 +76,13 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     this.scheduler.trace = trace ? [] : undefined;
     this.scheduler.onStep = () => this.#inflict();
     this.store = new WatchedStore((law, detail) => this.violate(law, detail));
-    this.oracle = { calls: [], effectsByTool: new Map(), steers: [], onAct: (call) => this.#watch(call) };
+    this.oracle = {
+      calls: [],
+      effectsByTool: new Map(),
+      steers: [],
+      headOf: (sessionId) => this.store.truthOf(sessionId).head,
+      onAct: (call) => this.#watch(call),
+    };
     this.nodes = Array.from({ length: plan.nodes }, (_, index) => new SimNode(`n${index}`, this));
     this.#sessions = Array.from({ length: plan.sessions }, (_, index) => `s${index}` as SessionId);
     this.#faults = plan.faults.toSorted((a, b) => a.atStep - b.atStep);
@@ -122,7 +132,9 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     if (this.violations.length > 0) return;
     const { store, oracle, receipts } = this;
     store.audit(this.scheduler.nowMs);
+    judgeHeard(store.truths, oracle, (law, detail) => this.violate(law, detail));
     judgeFinished({ store, oracle, receipts, readers, loaded, violate: (law, detail) => this.violate(law, detail) });
+    await this.#stage('exam', this.#examine());
   }
 
   /** Goes on until the stage is done; a world that does not get there breaks the law of liveness. */
@@ -199,6 +211,22 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       isDone = true;
     };
     void load();
+    return () => isDone;
+  }
+
+  #examine(): () => boolean {
+    let isDone = false;
+    const { store, receipts, scheduler } = this;
+    const service = (): SessionService => {
+      const up = this.nodes.map((node) => node.up).filter((node) => node !== undefined);
+      return (up[scheduler.draw(up.length)] as Incarnation).service;
+    };
+    const violate: Violate = (law, detail) => this.violate(law, detail);
+    const draw = (below: number): number => scheduler.draw(below);
+    void examine({ store, receipts, sessions: this.#sessions, service, draw, violate }).then(
+      () => (isDone = true),
+      (error: unknown) => this.onError(error),
+    );
     return () => isDone;
   }
 

@@ -1,0 +1,232 @@
+/**
+ * The exam at the end of a run: no more faults, everything is at rest, and the service is asked what it knows. Each answer is held
+ * against the log.
+ *
+ *  X1  A retry of any command, however old and on whatever node, gets the receipt of the first (R23, R24); the same client id with
+ *      other content is refused, and nothing is appended.
+ *  X2  A reader's cursor is served where its record is there; any other gets a snapshot and the reason (R55, R60).
+ *  X3  Each turn, and each page of turns back to the beginning, is what the log says.
+ *  X4  The list and the feed have each session once, as the log says.
+ *  X5  A grant is listed where somebody gave one for always, once; a revoked one is gone.
+ *  X6  A deleted session is gone for everybody, and the feed says so.
+ */
+import { isDeepStrictEqual } from 'node:util';
+import { pathOf, type Cursor, type Command, type MessageId, type SessionId, type View } from '@holdfast/protocol';
+import { summaryOf, type SessionService, type SessionSummary } from '@holdfast/session';
+import type { Receipted } from './client.ts';
+import type { Violate } from './ledger.ts';
+import type { Truth, WatchedStore } from './store.ts';
+
+const RETRIES_MAX = 24;
+
+export interface ExamWorld {
+  readonly store: WatchedStore;
+  readonly receipts: readonly Receipted[];
+  readonly sessions: readonly SessionId[];
+  /** A service on a random node. */
+  readonly service: () => SessionService;
+  readonly draw: (below: number) => number;
+  readonly violate: Violate;
+}
+
+export async function examine(world: ExamWorld): Promise<void> {
+  await examineRetries(world);
+  await Promise.all(
+    world.sessions.map(async (sessionId) => {
+      const truth = world.store.truthOf(sessionId);
+      await Promise.all([examineCursors(world, sessionId, truth), examineTurns(world, sessionId, truth.view)]);
+    }),
+  );
+  await examineLists(world);
+  await examineGrants(world);
+  await examineDeletion(world);
+}
+
+/** X1. */
+async function examineRetries(world: ExamWorld): Promise<void> {
+  const { store, receipts, draw, violate } = world;
+  const some = receipts.length <= RETRIES_MAX ? receipts : receipts.filter(() => draw(receipts.length) < RETRIES_MAX);
+  const heads = world.sessions.map((id) => store.truthOf(id).head);
+  // All at once: the sessions' views are made once, not once for each.
+  await Promise.all(some.map((receipted) => examineRetry(world, receipted)));
+  for (const [index, id] of world.sessions.entries())
+    if (store.truthOf(id).head !== heads[index]) violate('R23', `${id}: retries added to the log.`);
+}
+
+async function examineRetry({ service, violate }: ExamWorld, { sessionId, sent, receipt }: Receipted): Promise<void> {
+  const told = `${sessionId}: the retry of ${sent.type} ${sent.clientId}, accepted at ${receipt.seq},`;
+  const changed = { ...sent, author: 'somebody else' } as Command;
+  const [again, other] = await Promise.all([service().submit(sessionId, sent), service().submit(sessionId, changed)]);
+  if (again.kind !== 'ok') violate('R24', `${told} is refused: ${again.fault.kind}.`);
+  else if (again.seq !== receipt.seq || !again.duplicate || !isDeepStrictEqual(again.verdict, receipt.verdict))
+    violate('R23', `${told} gets ${JSON.stringify(again)}.`);
+  if (other.kind === 'ok' || other.fault.kind !== 'client-id-reused')
+    violate('R23', `${told} with other content gets ${other.kind === 'ok' ? 'a receipt' : other.fault.kind}.`);
+}
+
+/** X2. */
+async function examineCursors(
+  { service, draw, violate }: ExamWorld,
+  sessionId: SessionId,
+  truth: Truth,
+): Promise<void> {
+  const record = truth.records[draw(truth.records.length)];
+  if (record === undefined) return;
+  const { seq, tag } = record;
+  const cases: readonly (readonly [Cursor | { readonly seq: number }, string | undefined])[] = [
+    [{ seq, tag }, undefined],
+    [{ seq }, undefined],
+    [{ seq: 0, tag: 0 }, undefined],
+    [{ seq: truth.head, tag: truth.records.at(-1)?.tag ?? 0 }, undefined],
+    [{ seq, tag: tag ^ 1 }, 'cursor-unknown'],
+    [{ seq: truth.head + 1, tag }, 'cursor-ahead'],
+  ];
+  const answers = await Promise.all(cases.map(([cursor]) => service().attach(sessionId, cursor)));
+  for (const [index, [cursor, reason]] of cases.entries()) {
+    const attached = answers[index] as Awaited<ReturnType<SessionService['attach']>>;
+    const told = `${sessionId}: the cursor ${JSON.stringify(cursor)}`;
+    if (attached.kind !== 'ok') {
+      violate('R55', `${told} is refused: ${attached.fault.kind}.`);
+      continue;
+    }
+    const { snapshot, subscription, resync } = attached;
+    if (resync !== reason || (snapshot === undefined) !== (reason === undefined))
+      violate('R55', `${told} is answered ${resync ?? 'with its tail'}, not ${reason ?? 'with its tail'}.`);
+    if (snapshot !== undefined && (snapshot.cursor.seq !== truth.head || !isDeepStrictEqual(snapshot.view, truth.view)))
+      violate('R55', `${told} gets a snapshot at ${snapshot.cursor.seq} of ${truth.head}.`);
+    const from = snapshot === undefined ? cursor.seq : truth.head;
+    if (from < truth.head) {
+      const delivery = await subscription.next();
+      if (delivery.kind !== 'records' || delivery.records[0]?.seq !== from + 1)
+        violate(
+          'R52',
+          `${told}: after ${from} comes ${delivery.kind === 'records' ? delivery.records[0]?.seq : delivery.kind}.`,
+        );
+    }
+    subscription.cancel();
+  }
+}
+
+/** X3. */
+async function examineTurns({ service, draw, violate }: ExamWorld, sessionId: SessionId, view: View): Promise<void> {
+  const all = [...view.messages, ...view.offPath];
+  const told = await Promise.all(view.turns.map((node) => service().turn(sessionId, node.turnId)));
+  for (const [index, node] of view.turns.entries()) {
+    const found = told[index] as Awaited<ReturnType<SessionService['turn']>>;
+    const ids = new Set<string>([...node.messageIds, node.messageId]);
+    const messages = all.filter((message) => ids.has(message.id));
+    if (
+      found.kind !== 'ok' ||
+      found.active ||
+      found.state !== 'ended' ||
+      !isDeepStrictEqual(found.node, node) ||
+      !isDeepStrictEqual(found.messages, messages)
+    )
+      violate('F5', `${sessionId}: ${node.turnId} is told as ${JSON.stringify(found)}.`);
+  }
+  const last = view.turns.find((node) => node.turnId === view.leaf);
+  if (last === undefined || view.earlierTurns > 0) return;
+  const wanted = pathOf(view.turns, view.leaf).map((node) => node.turnId);
+  const limit = 1 + draw(8);
+  const pages: string[] = [];
+  let page = await service().messages(sessionId, { around: last.messageId, limit });
+  for (let count = 0; count <= wanted.length && page.kind === 'ok'; count += 1) {
+    pages.unshift(...page.turns.map(({ node }) => node.turnId));
+    if (page.before === null) break;
+    page = await service().messages(sessionId, { before: page.before, limit });
+  }
+  if (!isDeepStrictEqual(pages, wanted))
+    violate('F5', `${sessionId}: its pages of ${limit} are ${pages.join()}; its branch is ${wanted.join()}.`);
+  const unknown = await service().messages(sessionId, { around: 'm_none' as MessageId, limit });
+  if (unknown.kind === 'ok') violate('F5', `${sessionId}: there is a page around a message that is not there.`);
+}
+
+/** X4. */
+async function examineLists({ store, sessions, service, draw, violate }: ExamWorld): Promise<void> {
+  const wanted = new Map(sessions.map((id) => [id, visible(summaryOf(id, store.truthOf(id).view))]));
+  const owner = store.truthOf(sessions[0] as SessionId).view.owner ?? '';
+  const listed = await service().list({ owner, limit: 100 });
+  const found = new Map(listed.sessions.map((summary) => [summary.sessionId, visible(summary)]));
+  if (listed.sessions.length !== wanted.size || (!isDeepStrictEqual(found, wanted) && !isSame(found, wanted)))
+    violate('F5', `The list is ${JSON.stringify([...found])}; it should be ${JSON.stringify([...wanted])}.`);
+  const others = await service().list({ owner: 'nobody', limit: 100 });
+  if (others.sessions.length > 0) violate('F5', 'Somebody else’s list has these sessions.');
+  let after = 0;
+  const fed: string[] = [];
+  for (let count = 0; count <= wanted.size; count += 1) {
+    const items = await service().feed({ owner, after, limit: 1 + draw(3) });
+    for (const item of items) {
+      if (item.rev <= after) violate('F5', `The feed goes from ${after} back to ${item.rev}.`);
+      after = item.rev;
+      fed.push(item.kind === 'session' ? item.summary.sessionId : '');
+    }
+  }
+  if (!isDeepStrictEqual(fed.toSorted(), sessions.toSorted())) violate('F5', `The feed has ${fed.join()}.`);
+  for (const id of sessions) {
+    const told = await service().ownerOf(id);
+    if (told.kind !== 'ok' || told.owner !== owner) violate('F5', `${id} is not ${owner}'s.`);
+  }
+}
+
+const isSame = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean =>
+  a.size === b.size && [...a].every(([key, value]) => isDeepStrictEqual(value, b.get(key)));
+
+function visible({
+  state,
+  title,
+  owner,
+  prompts,
+  queued,
+  pinned,
+  readSeq,
+  unread,
+  lastOutcome,
+}: SessionSummary): unknown {
+  return { state, title, owner, prompts, queued, pinned, readSeq, unread, lastOutcome };
+}
+
+/** X5. */
+async function examineGrants({ store, sessions, service, violate }: ExamWorld): Promise<void> {
+  const owner = store.truthOf(sessions[0] as SessionId).view.owner ?? '';
+  const given = [...store.truths.values()].some(({ ledger }) =>
+    [...ledger.prompts.values()].some(
+      ({ state, toolId, answer, closedAt }) =>
+        state === 'answered' && toolId !== undefined && answer === 'always' && closedAt !== undefined,
+    ),
+  );
+  const tools = (await service().grants(owner)).map(({ tool }) => tool);
+  // An answer that its turn's end overtook may have been granted or not.
+  if (given ? tools.join() !== 'shell' : tools.length > 1)
+    violate('R31', `${owner} has granted "${tools.join()}"; given for always: ${given}.`);
+  const revoked = await service().revokeGrant(owner, 'shell');
+  const left = await service().grants(owner);
+  if (revoked !== tools.includes('shell') || left.length > 0) violate('R31', `A grant of ${owner} outlives its end.`);
+  if (await service().revokeGrant(owner, 'shell')) violate('R31', `A grant of ${owner} is revoked twice.`);
+}
+
+/** X6. */
+async function examineDeletion({ store, sessions, receipts, service, violate }: ExamWorld): Promise<void> {
+  const sessionId = sessions.at(-1) as SessionId;
+  const owner = store.truthOf(sessionId).view.owner ?? '';
+  const reading = await service().attach(sessionId, undefined);
+  const deleted = await service().delete(sessionId);
+  if (deleted.kind !== 'ok') violate('L11', `${sessionId} cannot be deleted: ${deleted.fault.kind}.`);
+  if (reading.kind === 'ok' && (await reading.subscription.next()).kind !== 'deleted')
+    violate('L11', `A reader of ${sessionId} is not told of its end.`);
+  const answers = [
+    await service().snapshot(sessionId),
+    await service().attach(sessionId, undefined),
+    await service().ownerOf(sessionId),
+    await service().delete(sessionId),
+    ...(receipts[0] === undefined ? [] : [await service().submit(sessionId, receipts[0].sent)]),
+  ];
+  for (const answer of answers)
+    if (answer.kind === 'ok' || answer.fault.kind !== 'session-deleted')
+      violate('L11', `${sessionId} is deleted, and answers ${answer.kind === 'ok' ? 'ok' : answer.fault.kind}.`);
+  const listed = await service().list({ owner, limit: 100 });
+  if (listed.sessions.some((summary) => summary.sessionId === sessionId))
+    violate('L11', `${sessionId} is deleted, and listed.`);
+  const items = await service().feed({ owner, after: 0, limit: 100 });
+  if (!items.some((item) => item.kind === 'deleted' && item.sessionId === sessionId))
+    violate('L11', `${sessionId} is deleted, and the feed does not say so.`);
+}

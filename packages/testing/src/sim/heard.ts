@@ -1,0 +1,67 @@
+/**
+ * What agents were told, against what the log says they were to be told: read off a finished run, as `laws.ts` is.
+ *
+ *  H1  A steer that an agent heard is in the log as injected (or was taken back in the same breath), and was heard once,
+ *      as its author's (R20).
+ *  H2  A steer that the log calls injected was heard, unless its run was cut short.
+ *  H3  An agent runs its tool unasked exactly where somebody allowed it: for this session, or for always (R31).
+ */
+import type { Call, Oracle } from './agents.ts';
+import type { Ledger, PromptFate, Violate } from './ledger.ts';
+import type { Truth } from './store.ts';
+
+export function judgeHeard(truths: ReadonlyMap<string, Truth>, oracle: Oracle, violate: Violate): void {
+  for (const [sessionId, { ledger }] of truths) {
+    const tell: Violate = (law, detail) => violate(law, `${sessionId}: ${detail}`);
+    const calls = oracle.calls.filter((call) => call.sessionId === sessionId);
+    judgeSteers(ledger, oracle, sessionId, tell);
+    judgeInjected(ledger, oracle, calls, tell);
+  }
+  for (const call of oracle.calls) judgeGrant(call, truths, violate);
+}
+
+/** H1. */
+function judgeSteers(ledger: Ledger, oracle: Oracle, sessionId: string, violate: Violate): void {
+  const heard = new Set<string>();
+  for (const { call, author, text } of oracle.steers) {
+    if (call.sessionId !== sessionId) continue;
+    const item = [...ledger.items.values()].find((other) => other.text === text);
+    if (item === undefined || item.author !== author)
+      violate('R20', `${call.id} hears "${text}" of ${author}: nobody's.`);
+    else if (item.fate === 'waiting' || item.fate === 'taken' || item.fate === 'void')
+      violate('R20', `${call.id} hears "${text}", which is ${item.fate}.`);
+    if (heard.has(text)) violate('R20', `${call.id} hears "${text}" once more.`);
+    heard.add(text);
+  }
+}
+
+/** H2. */
+function judgeInjected(ledger: Ledger, oracle: Oracle, calls: readonly Call[], violate: Violate): void {
+  const heard = new Set(oracle.steers.map(({ call, text }) => `${call.sessionId} ${text}`));
+  for (const [messageId, { fate, turnId, text }] of ledger.items) {
+    const own = calls.filter((call) => call.turnId === turnId);
+    const wereWhole = own.every((call) => call.isWhole && call.end !== 'open');
+    if (fate === 'injected' && wereWhole && !own.some((call) => heard.has(`${call.sessionId} ${text}`)))
+      violate('R20', `${messageId} is injected into ${turnId}, and nobody heard it.`);
+  }
+}
+
+/** H3. What was allowed before the call began counts; what was answered meanwhile may. */
+function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Violate): void {
+  const own = truths.get(call.sessionId);
+  if (own === undefined) return;
+  const begunAt = own.entries.findLast(
+    ({ type, seq }) => (type === 'turn-start' || type === 'turn-resume') && seq <= call.atSeq,
+  );
+  const allows = (prompt: PromptFate): boolean => prompt.toolId !== undefined && prompt.state === 'answered';
+  const here = [...own.ledger.prompts.values()].filter(
+    (prompt) => allows(prompt) && (prompt.answer === 'session' || prompt.answer === 'always'),
+  );
+  const always = [...truths.values()].flatMap(({ ledger }) =>
+    [...ledger.prompts.values()].filter((prompt) => allows(prompt) && prompt.answer === 'always'),
+  );
+  const must = here.some(({ closedAt }) => closedAt !== undefined && closedAt < (begunAt?.seq ?? 0));
+  const may = always.length > 0 || here.some(({ answeredAt }) => (answeredAt ?? Infinity) <= call.atSeq);
+  if (call.isGranted ? !may : must)
+    violate('R31', `${call.id} of ${call.turnId} is ${call.isGranted ? '' : 'not '}allowed its tool at ${call.atSeq}.`);
+}
