@@ -162,8 +162,8 @@ export class Tenure {
   async #start({ turnId, entries }: Extract<Effect, { kind: 'run' }>, view: View): Promise<TenureEnd | undefined> {
     if (!this.#takeSlot()) return 'waiting';
     const agent = this.#agent(view);
-    const granted = await this.#granted(view);
-    if ((await this.#writer.write(entries, this.#takeRows())) === 'lost') return 'lost';
+    const [granted, written] = await Promise.all([this.#granted(view), this.#writer.write(entries, this.#takeRows())]);
+    if (written === 'lost') return 'lost';
     if (this.#live.view.turn?.turnId !== turnId) return undefined;
     if (agent === undefined) return this.#refuse(turnId, view.agent ?? this.#ports.defaultAgent);
     const run = new Run(agent, this.#live.view, {

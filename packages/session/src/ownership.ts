@@ -10,9 +10,9 @@
  * 5. A turn needs a slot. Slots are given first come, first served by session, and a session that had a turn goes to the end.
  */
 import type { SessionId } from '@holdfast/protocol';
-import type { Log } from '@holdfast/log';
+import type { AcquireVerdict, Log } from '@holdfast/log';
 import type { Clock, Timer } from './clock.ts';
-import type { LiveSessions } from './live.ts';
+import type { LiveSession, LiveSessions } from './live.ts';
 import { Tenure, type OwnerPorts, type TenureEnd } from './owner.ts';
 import { loadRowState, sessionIdOf, streamOf } from './rows.ts';
 
@@ -132,35 +132,35 @@ export class Ownership {
   // ── one tenure ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #hold(sessionId: SessionId, slot: TenureSlot): Promise<void> {
-    const { log } = this.#options;
     const holder = this.#holder;
     if (holder.kind !== 'held') return;
-    const acquired = await log.consumers.acquire(streamOf(sessionId), 'run', holder.id);
-    if (acquired.kind === 'lost') this.#loseLease(holder.id);
-    const end = acquired.kind === 'acquired' ? await this.#holdAs(sessionId, slot, holder.id, acquired) : acquired.kind;
+    // The view is there already where a command was just taken: it is kept over the claim.
+    const held = await this.#options.lives.with(sessionId, async (live) => ({
+      kind: await this.#holdAs(holder.id, live, slot),
+    }));
     // It is (or may be) ours, and nobody else takes up what we hold: look again.
-    const mine = this.#isHolder(holder.id) && (end === 'lost' || end === 'unavailable');
+    const mine = this.#isHolder(holder.id) && (held.kind === 'lost' || held.kind === 'unavailable');
     if (mine) this.#once(this.#options.sweepMs, () => this.wake(sessionId));
   }
 
   async #holdAs(
-    sessionId: SessionId,
-    slot: TenureSlot,
     holderId: string,
-    acquired: { readonly epoch: number; readonly acked: number; readonly head: number },
-  ): Promise<TenureEnd | 'unavailable' | 'missing' | 'deleted'> {
-    const ended = await this.#options.lives.with(sessionId, async (live) => {
-      await live.reached(acquired.head);
-      const rows = await loadRowState(this.#options.log, sessionId);
-      if (!this.#isHolder(holderId)) return { kind: 'lost' as const };
-      const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
-      slot.tenure = tenure;
-      const end = await tenure.hold();
-      slot.tenure = undefined;
-      if (end === 'released') await this.#packSome(sessionId, acquired.acked, live.view.seq);
-      return { kind: end };
-    });
-    return ended.kind;
+    live: LiveSession,
+    slot: TenureSlot,
+  ): Promise<TenureEnd | Exclude<AcquireVerdict['kind'], 'acquired'>> {
+    const { log } = this.#options;
+    const acquired = await log.consumers.acquire(streamOf(live.sessionId), 'run', holderId);
+    if (acquired.kind === 'lost') this.#loseLease(holderId);
+    if (acquired.kind !== 'acquired') return acquired.kind;
+    await live.reached(acquired.head);
+    const rows = await loadRowState(log, live.sessionId);
+    if (!this.#isHolder(holderId)) return 'lost';
+    const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
+    slot.tenure = tenure;
+    const end = await tenure.hold();
+    slot.tenure = undefined;
+    if (end === 'released') await this.#packSome(live.sessionId, acquired.acked, live.view.seq);
+    return end;
   }
 
   /** An error here is a bug, not an outcome; the session is still ours and nobody else will take it up. */
