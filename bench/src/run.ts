@@ -8,9 +8,12 @@ import { isMet, type Bench, type BenchResult } from './bench.ts';
 const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> = {
   client: () => import('./client.ts'),
   fanout: () => import('./fanout.ts'),
+  idle: () => import('./idle.ts'),
   latency: () => import('./latency.ts'),
   log: () => import('./log.ts'),
+  nodes: () => import('./nodes.ts'),
   postgres: () => import('./postgres.ts'),
+  sizing: () => import('./sizing.ts'),
 };
 
 const { values, positionals } = parseArgs({
