@@ -46,3 +46,33 @@ test('P1: a server without fsync is refused, with what it said, and its folder i
   await expect(startPostgres({ settings: { fsync: 'off' } })).rejects.toThrow(/did not start/u);
   expect(foldersOfThisProcess().filter((name) => existsSync(`${os.tmpdir()}/${name}`))).toEqual([]);
 });
+
+test('P4: a synchronous standby has what was confirmed; promoted it takes writes, and has a standby of its own', async () => {
+  await using server = await startPostgres();
+  const url = await server.createDatabase('kept');
+  await ask(url, 'create table kept as select 7 as n');
+  await using standby = await server.createStandby({ synchronous: true });
+  await ask(url, 'update kept set n = 8');
+
+  await server.crash();
+  await standby.promote();
+  expect(await ask(standby.databaseUrl('kept'), 'select n from kept')).toBe(8);
+  await ask(standby.databaseUrl('kept'), 'update kept set n = 9');
+
+  await using next = await standby.createStandby({ synchronous: true });
+  await ask(standby.databaseUrl('kept'), 'update kept set n = 10');
+  expect(await ask(next.databaseUrl('kept'), 'select n from kept')).toBe(10);
+});
+
+test('a standby that was detached is promoted without what came after', async () => {
+  await using server = await startPostgres();
+  const url = await server.createDatabase('kept');
+  await ask(url, 'create table kept as select 7 as n');
+  await using standby = await server.createStandby();
+  await standby.detach();
+  await ask(url, 'update kept set n = 8');
+
+  await server.crash();
+  await standby.promote();
+  expect(await ask(standby.databaseUrl('kept'), 'select n from kept')).toBe(7);
+});

