@@ -56,8 +56,8 @@ export class Book {
     for (const consumer of consumers) if (!owners.has(consumer)) owners.set(consumer, newOwner());
   }
 
-  headOf(name: string): number {
-    return this.#page(name).records.length;
+  hasKey(name: string, id: string): boolean {
+    return this.#page(name).keys.has(id);
   }
 
   /** Who holds the consumer by a living lease. */

@@ -4,6 +4,7 @@
  *
  * C1  What it refers to (a turn, a prompt, a message) it takes from what it saw a little while ago: it is often too late.
  * C2  A retry may draw a new message id, as a gateway does for a request that names none: the first one counts.
+ * C3  A request that is refused has put nothing into the log (R24).
  */
 import type { Answer, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
 import type { Receipt } from '@holdfast/session';
@@ -22,6 +23,8 @@ export interface ClientWorld {
   readonly store: WatchedStore;
   readonly receipts: Receipted[];
   networkShare: number;
+  /** Requests that have not reached a node yet. */
+  onTheirWay: number;
   newId(prefix: string): string;
   violate(law: string, detail: string): void;
 }
@@ -81,17 +84,25 @@ export class SimClient {
     const base = { ...content, clientId: this.#world.newId('c') as ClientId, author: this.author } as Command;
     this.open += 1;
     let tries = 0;
-    const receipt = await this.#untilAnswered(`submit ${sessionId}`, async ({ service }) => {
+    let underWay = 0;
+    const isIn = (): boolean => this.#world.store.hasKey(sessionId, base.clientId);
+    const receipt = await this.#untilAnswered<Receipt>(`submit ${sessionId}`, async ({ service }) => {
       tries += 1;
+      underWay += 1;
+      const [flight, wasIn, wasAlone] = [tries, isIn(), underWay === 1];
       // C2.
       const drawn =
         tries > 1 && 'messageId' in base && isDrawn(base) ? { messageId: this.#world.newId('m') as MessageId } : {};
-      const answer = await service.submit(sessionId, { ...base, ...drawn });
+      const answer = await service.submit(sessionId, { ...base, ...drawn }).finally(() => (underWay -= 1));
       if (answer.kind === 'ok') return answer;
+      // C3.
+      if (!wasIn && wasAlone && flight === tries && isIn())
+        this.#world.violate('R24', `${base.clientId} is in the log, and its request fails: ${answer.fault.kind}.`);
+      if (answer.fault.kind === 'queue-full' && !isIn()) return answer;
       return this.#isPassing(answer.fault.kind) ? undefined : this.#refused(answer.fault.kind);
     });
     this.open -= 1;
-    if (receipt !== undefined) receipts.push({ sessionId, author: this.author, sent: base, receipt, inOrder });
+    if (receipt?.kind === 'ok') receipts.push({ sessionId, author: this.author, sent: base, receipt, inOrder });
   }
 
   #isPassing(kind: string): boolean {
@@ -131,7 +142,9 @@ export class SimClient {
     const heard = Promise.withResolvers<T | undefined>();
     const timer = scheduler.after(outside, TIMEOUT_MS, () => heard.resolve(undefined), 'timeout');
     const request = async (): Promise<void> => {
+      this.#world.onTheirWay += 1;
       await scheduler.step(outside, label);
+      this.#world.onTheirWay -= 1;
       if (isBad()) return;
       const answer = await ask().catch(() => undefined);
       await scheduler.step(outside, `${label} answer`);

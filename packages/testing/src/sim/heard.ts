@@ -60,7 +60,9 @@ function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Vio
   const always = [...truths.values()].flatMap(({ ledger }) =>
     [...ledger.prompts.values()].filter((prompt) => allows(prompt) && prompt.answer === 'always'),
   );
-  const must = here.some(({ closedAt }) => closedAt !== undefined && closedAt < (begunAt?.seq ?? 0));
+  const isDue = ({ closedAt = Infinity, closedAs, answer }: PromptFate): boolean =>
+    closedAt < (begunAt?.seq ?? 0) && (closedAs === 'answered' || answer === 'session');
+  const must = here.some(isDue);
   const may = always.length > 0 || here.some(({ answeredAt }) => (answeredAt ?? Infinity) <= call.atSeq);
   if (call.isGranted ? !may : must)
     violate('R31', `${call.id} of ${call.turnId} is ${call.isGranted ? '' : 'not '}allowed its tool at ${call.atSeq}.`);

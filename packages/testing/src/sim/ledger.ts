@@ -34,6 +34,8 @@ export interface PromptFate {
   readonly toolId: string | undefined;
   /** The seq of the first entry that closed it. */
   closedAt: number | undefined;
+  /** What that entry said. An answer that came just before it counts for more. */
+  closedAs: 'answered' | 'expired' | 'cancelled' | undefined;
   state: 'open' | 'answered' | 'expired' | 'cancelled';
   answer: string | undefined;
   /** The seq of the answer that counted. */
@@ -239,7 +241,7 @@ export class Ledger {
 
   #openPrompt({ promptId, turnId, toolId, seq }: EntryOf<'prompt-open'>): void {
     if (this.prompts.has(promptId)) this.#violate('T4', `${promptId} is opened again at ${seq}.`);
-    const blank = { closedAt: undefined, answer: undefined, answeredAt: undefined };
+    const blank = { closedAt: undefined, closedAs: undefined, answer: undefined, answeredAt: undefined };
     this.prompts.set(promptId, { turnId, toolId, state: 'open', ...blank });
   }
 
@@ -254,6 +256,7 @@ export class Ledger {
       );
     if (prompt.state === 'open') prompt.state = outcome;
     prompt.closedAt ??= seq;
+    prompt.closedAs ??= outcome;
   }
 
   #turnEnd(turn: TurnFate, { outcome, partial, seq }: EntryOf<'turn-end'>): void {

@@ -123,6 +123,7 @@ export class SimNode {
       clock: clockOf(scheduler, process, this.#skewMs),
       randomId: () => this.#world.newId(this.#name),
       turnsMax: plan.turnsMax,
+      queueMax: plan.queueMax,
       onError: (error) => this.#world.onError(error),
     });
     return { process, service, log };

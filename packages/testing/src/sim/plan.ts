@@ -66,6 +66,8 @@ export interface Plan {
   readonly nodes: number;
   readonly sessions: number;
   readonly turnsMax: number;
+  /** Messages that may wait in a session. */
+  readonly queueMax: number;
   /** One list of operations for each client. */
   readonly clients: readonly (readonly Op[])[];
   /** For each reader: the session it reads. */
@@ -174,6 +176,7 @@ export function planOf(seed: number): Plan {
     nodes,
     sessions,
     turnsMax: pick([1, 2, 256]),
+    queueMax: random() < 0.15 ? 2 + draw(3) : 1_000,
     clients: many(3 + draw(2), () => many(3 + draw(10), op)),
     readers: many(1 + draw(3), () => draw(sessions)),
     faults: many(FAULTS_MIN + draw(4), fault),

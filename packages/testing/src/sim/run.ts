@@ -63,6 +63,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   readonly violations: Violation[] = [];
   refusalShare = 0;
   networkShare = 0;
+  onTheirWay = 0;
   readonly #sessions: readonly SessionId[];
   readonly #liveCalls = new Map<string, Set<Call>>();
   #faults: readonly Fault[];
@@ -119,6 +120,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       isOpen &&
       this.#faults.length === 0 &&
       this.#troubles === 0 &&
+      this.onTheirWay === 0 &&
       clients.every((client) => client.isDone && client.open === 0);
     await this.#stage('work', worked);
     await this.#stage('rest', () => this.#isAtRest());

@@ -105,6 +105,10 @@ export class WatchedStore extends MemoryStore {
     return names;
   }
 
+  hasKey(sessionId: string, clientId: string): boolean {
+    return this.#book.hasKey(`${SESSION}${sessionId}`, clientId);
+  }
+
   /** What must still be true of the store when all is over. */
   audit(now: number): void {
     this.#book.audit(this, now);
