@@ -92,8 +92,9 @@ export function interruptIndex(view: View): number {
 
 function judgeStop(view: View, turnId: TurnId, queue: 'keep' | 'clear'): Verdict {
   if (view.turn?.turnId !== turnId) return no('turn-not-running');
-  // A second stop still counts where it asks for more than the first did: the queue's end.
-  const repeats = view.turn.stopping !== null && (queue === 'keep' || view.queue.length === 0);
+  // A second stop still counts where it asks for more than the first did: the end of all that waits.
+  const waiting = view.queue.length + view.turn.steers.length;
+  const repeats = view.turn.stopping !== null && (queue === 'keep' || waiting === 0);
   return repeats ? no('already-stopping') : { kind: 'stopping', turnId };
 }
 

@@ -8,7 +8,16 @@
  *     `left` (draining), `lost` (fenced off, lease over, session deleted). However it ends, its run is cut off and its pen put
  *     down; what it has not dealt with is pending for the next owner (R11).
  */
-import { fault, type RunEvent, type SessionId, type TurnId, type View } from '@holdfast/protocol';
+import {
+  fault,
+  type Part,
+  type PromptId,
+  type RunEvent,
+  type SessionId,
+  type Subject,
+  type TurnId,
+  type View,
+} from '@holdfast/protocol';
 import type { Log } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import type { Blobs } from './blobs.ts';
@@ -148,6 +157,7 @@ export class Tenure {
   async #append({ entries, clears }: Extract<Effect, { kind: 'append' }>): Promise<TenureEnd | undefined> {
     await this.#grantAlways(entries);
     if (entries.length > 0 && (await this.#writer.write(entries)) === 'lost') return 'lost';
+    await this.#grantOvertaken(entries);
     this.#tellRun();
     if (clears === 'titling') this.#titling = { kind: 'none' };
     if (clears !== 'hand') return undefined;
@@ -163,7 +173,8 @@ export class Tenure {
     if (!this.#takeSlot()) return 'waiting';
     const agent = this.#agent(view);
     const [granted, written] = await Promise.all([this.#granted(view), this.#writer.write(entries, this.#takeRows())]);
-    if (written === 'lost') return 'lost';
+    // The lease may have ended while the grants were read, with the start durable long before.
+    if (written === 'lost' || this.#writer.signal.aborted) return 'lost';
     if (this.#live.view.turn?.turnId !== turnId) return undefined;
     if (agent === undefined) return this.#refuse(turnId, view.agent ?? this.#ports.defaultAgent);
     const run = new Run(agent, this.#live.view, {
@@ -217,12 +228,23 @@ export class Tenure {
 
   /** What was allowed for ever is granted before its prompt is closed. */
   async #grantAlways(entries: readonly RunEvent[]): Promise<void> {
-    const { owner, turn } = this.#live.view;
+    for (const entry of entries)
+      if (entry.type === 'prompt-close' && entry.answer === 'always') await this.#grant(entry.promptId, entry.by);
+  }
+
+  /** An answer may have come in before the close that was meant to do without one, and then it stands (R30). */
+  async #grantOvertaken(entries: readonly RunEvent[]): Promise<void> {
     for (const entry of entries) {
-      if (entry.type !== 'prompt-close' || entry.answer !== 'always' || owner === null || turn === null) continue;
-      const tool = toolOfPrompt(this.#live.view, entry.promptId);
-      if (tool !== undefined) await this.#ports.grants.add(owner, tool, entry.by ?? owner, entry.promptId);
+      if (entry.type !== 'prompt-close' || entry.outcome === 'answered') continue;
+      const { prompt } = promptIn(this.#live.view, entry.promptId);
+      if (prompt?.answer === 'always') await this.#grant(entry.promptId, prompt.by);
     }
+  }
+
+  async #grant(promptId: PromptId, by: Subject | undefined): Promise<void> {
+    const { owner } = this.#live.view;
+    const { tool } = promptIn(this.#live.view, promptId);
+    if (owner !== null && tool !== undefined) await this.#ports.grants.add(owner, tool.name, by ?? owner, promptId);
   }
 
   /** An agent that awaits its prompt in this process hears of its end. */
@@ -299,9 +321,18 @@ export class Tenure {
   }
 }
 
-function toolOfPrompt(view: View, promptId: string): string | undefined {
-  const parts = answerOf(view)?.parts ?? [];
-  const prompt = parts.find((part) => part.type === 'prompt' && part.promptId === promptId);
-  const tool = parts.find((part) => part.type === 'tool' && prompt?.type === 'prompt' && part.toolId === prompt.toolId);
-  return tool?.type === 'tool' ? tool.name : undefined;
+/** A prompt as it is shown, and the tool it asks for. */
+function promptIn(
+  { messages, offPath }: View,
+  promptId: PromptId,
+): { readonly prompt?: PartOf<'prompt'>; readonly tool?: PartOf<'tool'> } {
+  for (const { parts } of [...messages.toReversed(), ...offPath]) {
+    const prompt = parts.find((part) => part.type === 'prompt' && part.promptId === promptId);
+    if (prompt?.type !== 'prompt') continue;
+    const tool = parts.find((part) => part.type === 'tool' && part.toolId === prompt.toolId);
+    return tool?.type === 'tool' ? { prompt, tool } : { prompt };
+  }
+  return {};
 }
+
+type PartOf<T extends Part['type']> = Extract<Part, { type: T }>;

@@ -210,12 +210,16 @@ export class Ownership {
     const { log, clock, leaseMs, newHolderId } = this.#options;
     const before = this.#holder;
     const id = before.kind === 'held' ? before.id : newHolderId();
+    let isOver = false;
     // The lease is counted from before the question: the store's count began later.
-    const guard = clock.after(leaseMs * (1 - LEASE_MARGIN), () => this.#loseLease(id));
+    const guard = clock.after(leaseMs * (1 - LEASE_MARGIN), () => {
+      isOver = true;
+      this.#loseLease(id);
+    });
     const renewed = await log.holders.renew(id, leaseMs);
     const current = this.#holder;
-    // A lease that was given up while the answer was on its way stays given up: its sessions were let go of.
-    const stillMine = before.kind === 'held' ? this.#isHolder(id) : current === before;
+    // A lease that was given up, or was over, while the answer was on its way stays so: its sessions were let go of.
+    const stillMine = !isOver && (before.kind === 'held' ? this.#isHolder(id) : current === before);
     if (renewed.kind !== 'alive' || !stillMine) {
       guard.cancel();
       if (renewed.kind === 'lost') this.#loseLease(id);
