@@ -4,7 +4,7 @@
  * 1. A grant is keyed by the prompt that gave it: closing that prompt twice grants once, and never after a revocation.
  * 2. They are read when a run begins; a revocation counts from the next run on.
  */
-import type { Subject } from '@holdfast/protocol';
+import { FaultError, type Subject } from '@holdfast/protocol';
 import type { Log, StreamName } from '@holdfast/log';
 
 type GrantEntry =
@@ -43,8 +43,14 @@ export class Grants {
     }
   }
 
-  add(owner: Subject, tool: string, by: Subject, promptId: string): Promise<boolean> {
-    return this.#append(owner, { type: 'grant', tool, by }, promptId);
+  /** @returns whether it is durable; where the store gave no answer, the same grant may be added again. */
+  async add(owner: Subject, tool: string, by: Subject, promptId: string): Promise<boolean> {
+    try {
+      return await this.#append(owner, { type: 'grant', tool, by }, promptId);
+    } catch (error) {
+      if (error instanceof FaultError) return false;
+      throw error;
+    }
   }
 
   async revoke(owner: Subject, tool: string): Promise<boolean> {

@@ -44,6 +44,8 @@ export interface OwnerPorts {
 
 export type TenureEnd = 'released' | 'waiting' | 'left' | 'lost';
 
+const STORE_RETRY_MS = 100;
+
 export class Tenure {
   readonly #ports: OwnerPorts;
   readonly #live: LiveSession;
@@ -244,7 +246,11 @@ export class Tenure {
   async #grant(promptId: PromptId, by: Subject | undefined): Promise<void> {
     const { owner } = this.#live.view;
     const { tool } = promptIn(this.#live.view, promptId);
-    if (owner !== null && tool !== undefined) await this.#ports.grants.add(owner, tool.name, by ?? owner, promptId);
+    if (owner === null || tool === undefined) return;
+    const { grants, clock } = this.#ports;
+    // A store that is away is asked again, as for all that the owner writes; the prompt's id makes it one grant.
+    while (!this.#writer.signal.aborted && !(await grants.add(owner, tool.name, by ?? owner, promptId)))
+      await clock.sleep(STORE_RETRY_MS, this.#writer.signal);
   }
 
   /** An agent that awaits its prompt in this process hears of its end. */
@@ -316,7 +322,7 @@ export class Tenure {
     if (released.kind === 'released') return 'released';
     this.#rows = before;
     if (released.kind === 'behind') await this.#live.reached(released.head);
-    if (released.kind === 'unavailable') await this.#ports.clock.sleep(100, this.#writer.signal);
+    if (released.kind === 'unavailable') await this.#ports.clock.sleep(STORE_RETRY_MS, this.#writer.signal);
     return released.kind === 'behind' || released.kind === 'unavailable' ? undefined : 'lost';
   }
 }
