@@ -15,6 +15,7 @@ import type { Commit, BatchResult } from './postgres/append.ts';
 import { clientConfig, Connection, type ConnectionOptions } from './postgres/connection.ts';
 import * as consumerSteps from './postgres/consumers.ts';
 import { FanOut } from './postgres/fan-out.ts';
+import { Group } from './postgres/group.ts';
 import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
 import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
@@ -184,16 +185,13 @@ class PostgresLog implements Log {
   };
 
   #makeConsumers(): Log['consumers'] {
+    const acquires = new Group(this.#step(), consumerSteps.acquireAll);
+    const releases = new Group(this.#step(), consumerSteps.releaseAll);
     return {
-      acquire: (stream, consumer, holder) =>
-        this.#step()
-          .transaction((client) => consumerSteps.acquire(client, stream, consumer, holder))
-          .catch(refuse),
+      acquire: (stream, consumer, holder) => acquires.add({ stream, consumer, holder }).catch(refuse),
       release: async (stream, consumer, release) => {
         try {
-          const verdict = await this.#step().transaction((client) =>
-            consumerSteps.release(client, stream, consumer, release),
-          );
+          const verdict = await releases.add({ stream, consumer, release });
           if (verdict.kind === 'released' && (release.rows ?? []).length > 0) this.#announce([], true);
           return verdict;
         } catch (error) {

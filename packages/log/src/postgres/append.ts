@@ -256,6 +256,7 @@ class Writes {
   }
 }
 
-function transpose(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
+/** Rows as columns, for `unnest`. */
+export function transpose(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
   return Array.from({ length: width }, (_, column) => rows.map((row) => row[column]));
 }

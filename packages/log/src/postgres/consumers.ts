@@ -5,10 +5,11 @@
  *    raises it come one after the other.
  * 2. A holder's lease is read `FOR SHARE`: a renewal that is under way counts.
  * 3. `behind` says `acked < head` or held: set by appends and acquires, cleared by the release that finds nothing left.
+ * 4. What is asked for at once is one transaction (`group.ts`): a node that takes over a thousand sessions does it in four.
  */
 import type { Client } from 'pg';
-import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, StreamName } from '../port.ts';
-import { lockLines } from './append.ts';
+import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';
+import { lockLines, transpose, type LockedLine } from './append.ts';
 import { putRows, type Query } from './rows.ts';
 import { NOW_MS } from './schema.ts';
 
@@ -18,61 +19,124 @@ interface ConsumerRow {
   readonly holder: string | null;
 }
 
-export async function acquire(
-  client: Client,
-  stream: StreamName,
-  consumer: string,
-  holder: string,
-): Promise<AcquireVerdict> {
-  const { lines } = await lockLines(client, [stream]);
-  const line = lines.get(stream);
-  if (line === undefined) return { kind: 'missing' };
-  if (line.deleted) return { kind: 'deleted' };
-  const found = await client.query<ConsumerRow>(
-    'SELECT epoch, acked, holder FROM consumers WHERE stream_id = $1 AND name = $2',
-    [line.id, consumer],
-  );
-  const present = found.rows[0];
-  const leases = await client.query<{ id: string; remaining: number }>(
-    `SELECT id, lease_until - ${NOW_MS} AS remaining FROM holders WHERE id = ANY($1) FOR SHARE`,
-    [[holder, present?.holder ?? holder]],
-  );
-  const remainingOf = (id: string): number => leases.rows.find((lease) => lease.id === id)?.remaining ?? 0;
-  if (remainingOf(holder) <= 0) return { kind: 'lost' };
-  if (present?.holder != null && present.holder !== holder && remainingOf(present.holder) > 0) {
-    return { kind: 'held', holder: present.holder, remainingMs: remainingOf(present.holder) };
-  }
-  const taken = await client.query<ConsumerRow>(
-    `INSERT INTO consumers (stream_id, name, epoch, holder, behind) VALUES ($1, $2, 1, $3, true)
-     ON CONFLICT (stream_id, name) DO UPDATE SET epoch = consumers.epoch + 1, holder = $3, behind = true RETURNING epoch, acked, holder`,
-    [line.id, consumer, holder],
-  );
-  return { kind: 'acquired', epoch: taken.rows[0]?.epoch ?? 0, acked: taken.rows[0]?.acked ?? 0, head: line.head };
+export interface Acquire {
+  readonly stream: StreamName;
+  readonly consumer: string;
+  readonly holder: string;
 }
 
-export async function release(
+/** Rule 4. */
+export async function acquireAll(client: Client, requests: readonly Acquire[]): Promise<readonly AcquireVerdict[]> {
+  const { lines } = await lockLines(
+    client,
+    requests.map((request) => request.stream),
+  );
+  const known = await readConsumers(client, requests, lines);
+  const remainingOf = await readLeases(client, [
+    ...requests.map((request) => request.holder),
+    ...[...known.values()].map((row) => row.holder).filter((holder) => holder !== null),
+  ]);
+  const taken = new Map<string, readonly [number, string, number, string]>();
+  const verdicts = requests.map(({ stream, consumer, holder }): AcquireVerdict => {
+    const line = lines.get(stream);
+    if (line === undefined) return { kind: 'missing' };
+    if (line.deleted) return { kind: 'deleted' };
+    if (remainingOf(holder) <= 0) return { kind: 'lost' };
+    const present = known.get(keyOf(line.id, consumer)) ?? { epoch: 0, acked: 0, holder: null };
+    if (present.holder !== null && present.holder !== holder && remainingOf(present.holder) > 0)
+      return { kind: 'held', holder: present.holder, remainingMs: remainingOf(present.holder) };
+    const epoch = present.epoch + 1;
+    known.set(keyOf(line.id, consumer), { ...present, epoch, holder });
+    taken.set(keyOf(line.id, consumer), [line.id, consumer, epoch, holder]);
+    return { kind: 'acquired', epoch, acked: present.acked, head: line.head };
+  });
+  if (taken.size > 0)
+    await client.query({
+      name: 'take-consumers',
+      text: `INSERT INTO consumers (stream_id, name, epoch, holder, behind)
+             SELECT v.line, v.name, v.epoch, v.holder, true
+             FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS v(line, name, epoch, holder)
+             ON CONFLICT (stream_id, name) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder, behind = true`,
+      values: transpose([...taken.values()], 4),
+    });
+  return verdicts;
+}
+
+export interface ReleaseRequest {
+  readonly stream: StreamName;
+  readonly consumer: string;
+  readonly release: Release;
+}
+
+export async function releaseAll(
   client: Client,
-  stream: StreamName,
-  consumer: string,
-  { epoch, upTo, wakeAt, rows = [] }: Release,
-): Promise<ReleaseVerdict> {
-  const { lines } = await lockLines(client, [stream]);
-  const line = lines.get(stream);
-  if (line === undefined) return { kind: 'missing' };
-  if (line.deleted) return { kind: 'deleted' };
-  const found = await client.query<ConsumerRow>(
-    'SELECT epoch, acked, holder FROM consumers WHERE stream_id = $1 AND name = $2',
-    [line.id, consumer],
+  requests: readonly ReleaseRequest[],
+): Promise<readonly ReleaseVerdict[]> {
+  const { lines } = await lockLines(
+    client,
+    requests.map((request) => request.stream),
   );
-  const present = found.rows[0];
-  if (present === undefined || present.holder === null || present.epoch !== epoch) return { kind: 'lost' };
-  if (upTo !== line.head) return { kind: 'behind', head: line.head };
-  await client.query(
-    'UPDATE consumers SET acked = $3, holder = NULL, wake_at = $4, behind = false WHERE stream_id = $1 AND name = $2',
-    [line.id, consumer, upTo, wakeAt ?? null],
+  const known = await readConsumers(client, requests, lines);
+  const freed: (readonly [number, string, number, number | null])[] = [];
+  const rows: (readonly [number, readonly RowChange[]])[] = [];
+  const verdicts = requests.map(
+    ({ stream, consumer, release: { epoch, upTo, wakeAt, rows: changes } }): ReleaseVerdict => {
+      const line = lines.get(stream);
+      if (line === undefined) return { kind: 'missing' };
+      if (line.deleted) return { kind: 'deleted' };
+      const present = known.get(keyOf(line.id, consumer));
+      if (present === undefined || present.holder === null || present.epoch !== epoch) return { kind: 'lost' };
+      if (upTo !== line.head) return { kind: 'behind', head: line.head };
+      // A second release of the same finds it gone.
+      known.set(keyOf(line.id, consumer), { ...present, holder: null });
+      freed.push([line.id, consumer, upTo, wakeAt ?? null]);
+      if (changes !== undefined) rows.push([line.id, changes]);
+      return { kind: 'released' };
+    },
   );
-  await putRows(client, line.id, rows);
-  return { kind: 'released' };
+  if (freed.length > 0)
+    await client.query({
+      name: 'free-consumers',
+      text: `UPDATE consumers c SET acked = v.acked, holder = NULL, wake_at = v.wake, behind = false
+             FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS v(line, name, acked, wake)
+             WHERE c.stream_id = v.line AND c.name = v.name`,
+      values: transpose(freed, 4),
+    });
+  for (const [line, changes] of rows) await putRows(client, line, changes);
+  return verdicts;
+}
+
+const keyOf = (line: number, consumer: string): string => `${line}/${consumer}`;
+
+async function readConsumers(
+  client: Client,
+  requests: readonly { readonly stream: StreamName; readonly consumer: string }[],
+  lines: ReadonlyMap<StreamName, LockedLine>,
+): Promise<Map<string, ConsumerRow>> {
+  const wanted = requests.flatMap(({ stream, consumer }) => {
+    const line = lines.get(stream);
+    return line === undefined ? [] : [[line.id, consumer] as const];
+  });
+  const { rows } = await client.query<ConsumerRow & { readonly line: number; readonly name: string }>({
+    name: 'read-consumers',
+    // LIMIT 1 keeps each look-up an index look-up, as in `append.ts`.
+    text: `SELECT w.line, w.name, c.epoch, c.acked, c.holder
+           FROM (SELECT DISTINCT line, name FROM unnest($1::bigint[], $2::text[]) AS v(line, name)) w, LATERAL
+             (SELECT epoch, acked, holder FROM consumers WHERE stream_id = w.line AND name = w.name LIMIT 1) c`,
+    values: transpose(wanted, 2),
+  });
+  return new Map(rows.map(({ line, name, ...row }) => [keyOf(line, name), row]));
+}
+
+/** Rule 2. In the order of their ids, as streams are locked. */
+async function readLeases(client: Client, ids: readonly string[]): Promise<(id: string) => number> {
+  const { rows } = await client.query<{ id: string; remaining: number }>({
+    name: 'read-leases',
+    text: `SELECT id, lease_until - ${NOW_MS} AS remaining FROM holders WHERE id = ANY($1) ORDER BY id FOR SHARE`,
+    values: [[...new Set(ids)]],
+  });
+  const remaining = new Map(rows.map((row) => [row.id, row.remaining]));
+  return (id) => remaining.get(id) ?? 0;
 }
 
 const FREE = `NOT EXISTS (SELECT 1 FROM holders h WHERE h.id = c.holder AND h.lease_until > ${NOW_MS})`;

@@ -77,7 +77,7 @@ export class Lane {
 }
 
 /** What PostgreSQL says when it refuses an operation for a reason of its own (SQLSTATE classes 53, 57, 58, 08 and read-only). */
-function isConnectionError(error: unknown): boolean {
+export function isConnectionError(error: unknown): boolean {
   const code = error instanceof Error && 'code' in error ? String(error.code) : '';
   return !/^[0-9A-Z]{5}$/.test(code) || /^(08|53|57|58|25006)/.test(code);
 }
