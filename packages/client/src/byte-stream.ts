@@ -135,6 +135,8 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 const SMALL_BYTES = 2048;
 /** … into pieces of this size. */
 const JOINED_BYTES = 16_384;
+/** Stands where a piece was that has been read. */
+const READ = new Uint8Array();
 
 interface Waiter {
   resolve(result: IteratorResult<Uint8Array, undefined>): void;
@@ -287,7 +289,8 @@ class Pump implements WireSink {
   #dequeue(): Uint8Array | undefined {
     const bytes = this.#queue[this.#first];
     if (bytes === undefined) return undefined;
-    this.#first++;
+    // Let go of it now: the array may not be cut for a thousand pieces more.
+    this.#queue[this.#first++] = READ;
     if (this.#first === this.#queue.length) this.#dropPieces();
     else if (this.#first > 1024) {
       this.#queue = this.#queue.slice(this.#first);

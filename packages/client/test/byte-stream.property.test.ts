@@ -165,6 +165,27 @@ test('A9: a million tiny chunks that wait cost about what they hold', async () =
   expect(offset).toBe(1_000_000);
 });
 
+test('A9: what was read is let go of, though the queue is never empty', async () => {
+  const wire = new FakeWire();
+  const opened = openByteStream(wire.transport().open(), { url: 'http://fake/' });
+  wire.last.head(200);
+  const iterator = (await opened).body[Symbol.asyncIterator]();
+  wire.last.tell(patternBytes(0, 65_536));
+  globalThis.gc?.();
+  const before = memoryBytes();
+  for (let i = 1; i < 900; i++) {
+    wire.last.tell(patternBytes(i * 65_536, 65_536));
+    await iterator.next();
+  }
+  // Array buffers are swept beside the program, some time after their collection.
+  const held = (): number => {
+    globalThis.gc?.();
+    return memoryBytes() - before;
+  };
+  await expect.poll(held).toBeLessThan(4 * 1024 * 1024);
+  await iterator.return?.();
+});
+
 function memoryBytes(): number {
   const { heapUsed, external, arrayBuffers } = process.memoryUsage();
   return heapUsed + external + arrayBuffers;

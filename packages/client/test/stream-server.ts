@@ -110,7 +110,7 @@ const routes: Readonly<Record<string, Route>> = {
     const total = Number(url.searchParams.get('bytes'));
     const size = Number(url.searchParams.get('chunk') ?? 65_536);
     const end = url.searchParams.get('end') ?? 'clean';
-    response.writeHead(200, { 'content-type': 'application/octet-stream' }).flushHeaders();
+    response.writeHead(200, { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' }).flushHeaders();
     const pump = (): void => {
       while (facts.sentBytes < total) {
         const bytes = patternBytes(facts.sentBytes, Math.min(size, total - facts.sentBytes));
