@@ -348,6 +348,25 @@ describe('a slow reader', () => {
     const seqs = events.slice(1).map(({ json }) => json.seq);
     expect(seqs).toEqual(seqs.map((_, index) => index + 1));
   });
+
+  test('R58: a replay that is larger than every buffer is not shed for its size, nor for what comes in meanwhile', async () => {
+    const api = await openApi(
+      { limits: { ...limits, readerStallMs: 400, bodyBytesMax: 2_000_000, queueMax: 1_000 } },
+      { readers: { sweepMs: 50, lingerMs: 300 } },
+    );
+    const id = await api.session();
+    await api.send(id, '/scene long rate=1');
+    const text = 'z'.repeat(900_000);
+    for (let n = 0; n < 16; n += 1) await api.send(id, text);
+    const reader = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    const all = reader.until(({ json }) => json.clientId === 'last');
+    for (let n = 0; n < 8; n += 1) await api.send(id, text);
+    await api.send(id, 'the last', { clientId: 'last' });
+    const events = await all;
+    expect(events.map(({ event }) => event)).not.toContain('goodbye');
+    const seqs = events.slice(1).map(({ json }) => json.seq);
+    expect(seqs).toEqual(seqs.map((_, index) => index + 1));
+  });
 });
 
 async function replay(api: Api, sessionId: string) {
