@@ -8,7 +8,7 @@ import { openSessionService, type SessionService } from '@holdfast/session';
 import type { Log } from '@holdfast/log';
 import { agentsOf, type Oracle } from './agents.ts';
 import { clockOf } from './clock.ts';
-import type { Plan } from './plan.ts';
+import type { Plan, StoreOp } from './plan.ts';
 import { newProcess, type Process, type Scheduler } from './scheduler.ts';
 import type { WatchedStore } from './store.ts';
 
@@ -23,6 +23,8 @@ export interface NodeWorld {
   /** Steps of the world itself: restarts, clients, readers. */
   readonly outside: Process;
   refusalShare: number;
+  /** The next request of this kind stops its process, or kills it. */
+  stall: { readonly op: StoreOp; readonly forMs: number; readonly dies: boolean } | undefined;
   newId(prefix: string): string;
   onError(error: unknown): void;
 }
@@ -129,12 +131,21 @@ export class SimNode {
     return { process, service, log };
   }
 
+  #stall(process: Process): void {
+    const { stall } = this.#world;
+    if (stall === undefined || process !== this.#process || process.state !== 'running') return;
+    this.#world.stall = undefined;
+    if (stall.dies) this.crash(stall.forMs / 10);
+    else this.pause(stall.forMs);
+  }
+
   #step(process: Process, label: string): Promise<void> {
     const { scheduler, refusalShare } = this.#world;
     if (label === 'pause') return scheduler.sleep(process, 50, label);
     const cutOffMs = (this.#cutOff?.untilMs ?? 0) - scheduler.nowMs;
     if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);
     if (cutOffMs > 0 && !label.startsWith('hint')) return scheduler.step(process, label, REFUSED);
+    if (this.#world.stall !== undefined && label.startsWith(this.#world.stall.op)) this.#stall(process);
     const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
     return scheduler.step(process, label, isRefused ? REFUSED : undefined);
   }

@@ -58,8 +58,18 @@ export type Fault =
       readonly times: number;
       readonly downMs: number;
     }
+  /** Whichever process asks the store for this next is stopped there: it goes on much later, or never. */
+  | {
+      readonly kind: 'stall';
+      readonly atStep: number;
+      readonly forMs: number;
+      readonly op: StoreOp;
+      readonly dies: boolean;
+    }
   /** Requests and responses get lost, and requests come twice. */
   | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
+
+export type StoreOp = (typeof STALLS)[number];
 
 export interface Plan {
   readonly seed: number;
@@ -108,7 +118,10 @@ const FAULT_KINDS = [
   'network',
   'cut-off',
   'ambush',
+  'stall',
 ] as const satisfies readonly Fault['kind'][];
+
+const STALLS = ['append', 'append', 'release', 'acquire', 'read', 'row'] as const;
 
 const AMBUSHES = [
   'turn-start',
@@ -165,6 +178,8 @@ export function planOf(seed: number): Plan {
         const entry = pick(AMBUSHES);
         return { kind: 'ambush', atStep, forMs: 45_000, entry, times: 1 + draw(4), downMs: random() * 1_000 };
       }
+      case 'stall':
+        return { kind: 'stall', atStep, forMs: 10_500 + random() * 9_000, op: pick(STALLS), dies: random() < 0.3 };
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
       default:

@@ -62,6 +62,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   readonly receipts: Receipted[] = [];
   readonly violations: Violation[] = [];
   refusalShare = 0;
+  stall: NodeWorld['stall'];
   networkShare = 0;
   onTheirWay = 0;
   readonly #sessions: readonly SessionId[];
@@ -265,6 +266,9 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         return during(() => undefined);
       case 'ambush':
         return this.#lieInWait(fault, during);
+      case 'stall':
+        this.stall = fault;
+        return during(() => (this.stall = undefined));
       case 'slow-store':
         scheduler.pace = { slowShare: 0.5, slowMs: fault.slowMs };
         return during(() => (scheduler.pace = PACE));

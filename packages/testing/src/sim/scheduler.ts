@@ -47,7 +47,7 @@ export interface Pace {
   readonly slowMs: number;
 }
 
-const BURST_SHARE = 0.06;
+const BURST_SHARE = 0.2;
 
 export type Driven = 'done' | 'stuck' | 'too-long';
 
