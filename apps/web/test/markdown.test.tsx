@@ -2,10 +2,13 @@
 import * as fc from 'fast-check';
 import { renderToStaticMarkup } from 'react-dom/server';
 import { describe, expect, test } from 'vitest';
+import { toolIdOf, turnIdOf, type MessageId } from '@holdfast/protocol';
+import type { Part } from '@holdfast/protocol/view';
 
 import { growBlocks, NO_BLOCKS, type Blocks } from '../src/markdown/blocks.ts';
 import { decodeReferences, isFenceClosed, lexBlock, safeHref } from '../src/markdown/lex.ts';
 import { Markdown } from '../src/markdown/markdown.tsx';
+import { Parts } from '../src/transcript/parts.tsx';
 import { streamedMarkdown } from './markdown-source.ts';
 
 const shown = (text: string): string => renderToStaticMarkup(<Markdown text={text} />);
@@ -138,5 +141,27 @@ test('a fence is closed by its own mark alone', () => {
 test('character references are read, unknown ones left', () => {
   expect(decodeReferences('a &lt; b &amp;&nbsp;c &#x1F6A2; &#65; &unknown; &#xD800;')).toBe(
     'a < b &\u{a0}c 🚢 A &unknown; \u{fffd}',
+  );
+});
+
+test('R69: what stands before a tool card is shown to its last character, although the answer goes on', () => {
+  const tool: Part = {
+    type: 'tool',
+    toolId: toolIdOf(turnIdOf('m_1' as MessageId), 1),
+    name: 'shell',
+    input: {},
+    state: 'running',
+    output: '',
+  };
+  fc.assert(
+    fc.property(streamedMarkdown, (pieces) => {
+      const text = pieces.join('');
+      const parts: Part[] = [{ type: 'text', text }, tool];
+      const page = renderToStaticMarkup(
+        <Parts parts={parts} isStreaming promptState={() => ({ kind: 'closed' })} onAnswer={() => undefined} />,
+      );
+      expect(page.startsWith(shown(text))).toBe(true);
+    }),
+    { numRuns: 300 },
   );
 });
