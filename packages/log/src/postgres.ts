@@ -128,6 +128,7 @@ class PostgresLog implements Log {
     const [found] = await this.#query<{ first: number; last: number; hash: string }>(
       'SELECT k.first, k.last, k.hash FROM keys k JOIN streams s ON s.id = k.stream_id WHERE s.name = $1 AND k.id = $2',
       [stream, id],
+      'find-key',
     );
     return found;
   }
@@ -175,9 +176,14 @@ class PostgresLog implements Log {
   readonly #query: Query = async <T extends object>(
     text: string,
     values: readonly unknown[],
+    name?: string,
   ): Promise<readonly T[]> => {
     try {
-      const { rows } = await this.#pool.query<T>(text, [...values]);
+      const { rows } = await this.#pool.query<T>({
+        text,
+        values: [...values],
+        ...(name === undefined ? {} : { name }),
+      });
       return rows;
     } catch (error) {
       throw error instanceof FaultError ? error : new FaultError(faultOfError(error), { cause: error });

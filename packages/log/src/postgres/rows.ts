@@ -14,7 +14,12 @@ const SEQUENCE_LOCK = 0x68_66_72_76;
 const POSITIONS_MAX = 16_383;
 const LEXEME_BYTES_MAX = 2_000;
 
-export type Query = <T extends object>(text: string, values: readonly unknown[]) => Promise<readonly T[]>;
+/** With a name the server keeps the plan: for look-ups by key, whose plan no value changes. */
+export type Query = <T extends object>(
+  text: string,
+  values: readonly unknown[],
+  name?: string,
+) => Promise<readonly T[]>;
 
 interface StoredRow {
   readonly stream: string;
@@ -86,6 +91,7 @@ export async function getRow(query: Query, table: string, stream: StreamName, ke
   const [row] = await query<StoredRow>(
     `SELECT ${COLUMNS} ${FROM} WHERE s.name = $1 AND r.tbl = $2 AND r.key = $3 AND r.value IS NOT NULL`,
     [stream, table, key],
+    'get-row',
   );
   return row === undefined ? undefined : publicRow(row);
 }

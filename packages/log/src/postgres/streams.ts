@@ -46,7 +46,7 @@ export async function stat(
 ): Promise<
   { readonly kind: 'state'; readonly state: StreamState } | { readonly kind: 'missing' } | { readonly kind: 'deleted' }
 > {
-  const [row] = await query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream]);
+  const [row] = await query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream], 'stat');
   if (row === undefined) return { kind: 'missing' };
   return row.deleted ? { kind: 'deleted' } : { kind: 'state', state: stateOf(row) };
 }
@@ -150,6 +150,7 @@ export async function read(query: Query, stream: StreamName, range: ReadRange): 
        ) sized WHERE before < $5 ORDER BY seq
      ) r ON true`,
     [stream, after, upTo, limit, bytesMax],
+    'read',
   );
   const [row] = rows;
   if (row === undefined) return { kind: 'missing' };
