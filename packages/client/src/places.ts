@@ -4,7 +4,7 @@
  * P1. A place moves only by what is handed out: a snapshot, or the entry right after it. So a new attempt from the places
  *     misses nothing and repeats nothing.
  * P2. Sequences are per session and have no holes: an entry before its turn is loss (R56), a `gap`, and who reads decides; one
- *     from behind is a repetition and is dropped.
+ *     from behind is a repetition and is dropped. What is ahead of a replay that was asked for is no loss: it comes again.
  * P3. A snapshot that was asked for never takes a session back; a `resync` may, the log itself went back (R60).
  * P4. Entries of a session that is not followed (any more), or whose snapshot is still to come, are dropped.
  */
@@ -59,6 +59,8 @@ export class Places {
   /** What the server has not been told yet. */
   #added = new Set<SessionId>();
   #removed = new Set<SessionId>();
+  /** Sessions that went back, and whose replay has not come. */
+  readonly #replayed = new Set<SessionId>();
 
   constructor(target: StreamTarget) {
     if (target.kind === 'session') {
@@ -96,6 +98,7 @@ export class Places {
   request(): PlacesRequest {
     this.#added.clear();
     this.#removed.clear();
+    this.#replayed.clear();
     if (this.#only !== undefined) {
       const cursor = this.#places.get(this.#only)?.cursor ?? null;
       return { path: `/v1/sessions/${this.#only}/events${cursor === null ? '' : `?after=${cursor}`}`, method: 'GET' };
@@ -136,6 +139,7 @@ export class Places {
   move(sessionId: SessionId, place: Place): void {
     this.#set(sessionId, place);
     this.#added.add(sessionId);
+    this.#replayed.add(sessionId);
   }
 
   /** Every session asks for a snapshot next: nobody knows which place was wrong. */
@@ -192,16 +196,19 @@ export class Places {
     const seq = seqOf(cursor);
     if (seq <= place.seq) return NOTHING; // P2
     if (seq !== place.seq + 1) {
+      if (this.#replayed.has(sessionId)) return NOTHING;
       const detail = `Session ${sessionId} went on at ${seq} after ${place.seq}.`;
       return { kind: 'gap', sessionId, fault: fault('protocol-error', detail) };
     }
     const entry = JSON.parse(data) as Entry;
     place.cursor = cursor; // P1
     place.seq = seq;
+    this.#replayed.delete(sessionId);
     return { kind: 'entry', sessionId, entry, cursor };
   }
 
   #set(sessionId: SessionId, cursor: Place): void {
+    this.#replayed.delete(sessionId);
     this.#places.set(sessionId, { cursor, seq: cursor === null ? UNKNOWN_SEQ : seqOf(cursor) });
   }
 }

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { createCredentials } from '../src/credentials.ts';
 import { EventStreamClient, type EventStreamOptions } from '../src/event-stream.ts';
 import { nodeTransport } from '../src/node/index.ts';
+import { Places } from '../src/places.ts';
 import { FakeReader } from './fakes.ts';
 import { WireServer } from './wire-server.ts';
 
@@ -217,4 +218,19 @@ test('B7: a stream that was never started holds nothing', async () => {
     { timeout: 10_000, interval: 20 },
   );
   expect(server.sockets).toBe(0);
+});
+
+test('R50, R56: what is told ahead of a replay that was asked for is no loss; after the replay it is', () => {
+  const places = new Places({ kind: 'sessions', places: { [a]: '3.x' } });
+  const entry = (seq: number): string => {
+    const { kind } = places.read({ id: `${a}/${seq}.x`, event: 'text-delta', data: `{"seq":${seq}}` });
+    return `${seq} ${kind}`;
+  };
+  places.move(a, '1.x');
+  expect([4, 2, 3, 4, 4].map(entry)).toEqual(['4 nothing', '2 entry', '3 entry', '4 entry', '4 nothing']);
+  expect(entry(6)).toBe('6 gap');
+  // A new attempt asks from the place: what is missing then is missing.
+  places.move(a, '1.x');
+  expect(places.request().body).toContain(`"${a}":"1.x"`);
+  expect(entry(4)).toBe('4 gap');
 });

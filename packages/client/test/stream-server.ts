@@ -105,7 +105,10 @@ const routes: Readonly<Record<string, Route>> = {
   '/never': () => {},
   /** A head, and then nothing. */
   '/head': (_url, _request, response) => response.writeHead(200).flushHeaders(),
-  /** `bytes` of the pattern in chunks of `chunk`, as fast as the socket takes them; `hang` keeps it open at the end. */
+  /**
+   * `bytes` of the pattern in chunks of `chunk`, as fast as the socket takes them; `hang` keeps it open at the end. `no-store`
+   * as every stream for a browser has it: without, Chromium reads on by itself, up to 50 MiB ahead of a slow reader.
+   */
   '/bytes': (url, _request, response, facts) => {
     const total = Number(url.searchParams.get('bytes'));
     const size = Number(url.searchParams.get('chunk') ?? 65_536);
