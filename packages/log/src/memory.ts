@@ -11,7 +11,8 @@
  *      changed (L12). Any other rejection, and any after the effect, rejects the operation: its verdict is lost, as it
  *      is to a process that dies.
  *  F3  However steps are scheduled, one log's appends to one stream take effect in the order of the calls (L5).
- *  F4  Other nodes are told of a commit through a step of their own (`hint STREAM`), late or never, as by a network.
+ *  F4  Other nodes are told of a commit through a step of their own (`hint STREAM`), late, in another order, or never (where
+ *      the step rejects), as by a network. `poll` finds what no hint has told.
  */
 import { FaultError, fault } from '@holdfast/protocol/fault';
 import type { Fault } from '@holdfast/protocol/fault';
@@ -34,6 +35,8 @@ export interface MemoryLogOptions {
 
 export interface MemoryLog extends Log {
   readonly store: MemoryStore;
+  /** Looks up the heads of all that is read here: the level trigger behind the hints of other nodes (F4). */
+  poll(): Promise<void>;
 }
 
 /** The processes that have a store open. */
@@ -104,7 +107,7 @@ export function openMemoryLog({ clock, step, store = new MemoryStore() }: Memory
   };
   const hint = (other: Node, stream: StreamName, effect: () => void): void => {
     if (other === node || !other.step) effect();
-    // A node whose step rejects is not there any more.
+    // A step that rejects: the hint was lost, or the node is not there any more.
     else other.step(`hint ${stream}`).then(effect, () => undefined);
   };
 
@@ -162,8 +165,18 @@ export function openMemoryLog({ clock, step, store = new MemoryStore() }: Memory
     },
   };
 
+  const poll = (): void => {
+    for (const stream of hub.streams()) {
+      const found = store.stat(stream, now());
+      if (found.kind === 'state') hub.advanced(stream, found.state.head, found.state.closed);
+      else if (found.kind === 'deleted') hub.deleted(stream);
+    }
+    for (const onCommit of node.onRows) onCommit();
+  };
+
   return {
     store,
+    poll: () => run('poll', poll),
     consumers,
     holders,
     rows,

@@ -2,8 +2,8 @@
  * A node of a run: a gateway process that opens a session service on the shared store, crashes, is paused, drains, and is
  * started again as a new process.
  */
-import { openMemoryLog } from '@holdfast/log/memory';
-import { fault, type Fault } from '@holdfast/protocol';
+import { openMemoryLog, type MemoryLog } from '@holdfast/log/memory';
+import { fault, FaultError, type Fault } from '@holdfast/protocol';
 import { openSessionService, type SessionService } from '@holdfast/session';
 import type { Log } from '@holdfast/log';
 import { agentsOf, type Oracle } from './agents.ts';
@@ -14,6 +14,7 @@ import type { WatchedStore } from './store.ts';
 
 const REFUSED: Fault = fault('storage-unavailable', 'The store is away.');
 const RESTART_MS = 500;
+const POLL_MS = 500;
 
 export interface NodeWorld {
   readonly plan: Plan;
@@ -128,7 +129,16 @@ export class SimNode {
       queueMax: plan.queueMax,
       onError: (error) => this.#world.onError(error),
     });
+    if (plan.hintLoss > 0) void this.#poll(process, log);
     return { process, service, log };
+  }
+
+  /** What hints do not tell, a node asks for; a process that is dead does not get any further. */
+  async #poll(process: Process, log: MemoryLog): Promise<void> {
+    for (;;) {
+      await this.#world.scheduler.sleep(process, POLL_MS, 'timer');
+      await log.poll().catch((error: unknown) => this.#world.onError(error));
+    }
   }
 
   #stall(process: Process): void {
@@ -140,7 +150,9 @@ export class SimNode {
   }
 
   #step(process: Process, label: string): Promise<void> {
-    const { scheduler, refusalShare } = this.#world;
+    const { plan, scheduler, refusalShare } = this.#world;
+    if (label.startsWith('hint') && plan.hintLoss > 0 && scheduler.random() < plan.hintLoss)
+      return Promise.reject(new FaultError(REFUSED));
     if (label === 'pause') return scheduler.sleep(process, 50, label);
     const cutOffMs = (this.#cutOff?.untilMs ?? 0) - scheduler.nowMs;
     if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);

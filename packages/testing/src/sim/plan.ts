@@ -85,6 +85,8 @@ export interface Plan {
   readonly faults: readonly Fault[];
   /** How much agents say: a long run passes a checkpoint. */
   readonly chatter: number;
+  /** The share of hints between nodes that get lost; then nodes poll as well. */
+  readonly hintLoss: number;
 }
 
 const FAULTS_MIN = 3;
@@ -196,5 +198,6 @@ export function planOf(seed: number): Plan {
     readers: many(1 + draw(3), () => draw(sessions)),
     faults: many(FAULTS_MIN + draw(4), fault),
     chatter: random() < 0.06 ? 60 : 1,
+    hintLoss: nodes > 1 ? pick([0, 0, 0, 0.3, 1]) : 0,
   };
 }
