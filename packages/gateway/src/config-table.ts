@@ -53,6 +53,8 @@ export interface Config {
   readonly hosts: readonly string[];
   readonly tls: { readonly cert: string | undefined; readonly key: string | undefined };
   readonly drainMs: number;
+  /** Of many nodes: how long one owns its sessions without a sign of life. */
+  readonly leaseMs: number;
   readonly web: string | undefined;
   readonly agent: string | undefined;
   readonly model: {
@@ -107,6 +109,15 @@ export const TABLE: Table = {
     10_000,
     0,
     20_000,
+  ),
+  leaseMs: numberField(
+    {
+      env: 'HOLDFAST_LEASE_MS',
+      about: 'On PostgreSQL: how long a node keeps its sessions without a sign of life; then another takes them over',
+    },
+    4_000,
+    1_000,
+    60_000,
   ),
   web: textField({ env: 'HOLDFAST_WEB', about: "The web app's build" }, undefined),
   agent: textField({ env: 'HOLDFAST_AGENT', about: 'The agent of sessions that name none' }, undefined),

@@ -87,13 +87,23 @@ const agentsOf = (config: Config, { agents }: GatewayOptions): OpenedAgents =>
     : { agents, defaultAgent: chooseDefault(agents, config.agent) };
 
 const openService = (
-  { limits: { queueMax } }: Config,
+  { limits: { queueMax }, store, leaseMs }: Config,
   log: Log,
   clock: Clock,
   { agents, defaultAgent }: OpenedAgents,
   onError: (error: unknown) => void,
 ): Promise<SessionService> =>
-  openSessionService({ log, agents, defaultAgent, clock, randomId: () => newId('node'), queueMax, onError });
+  openSessionService({
+    log,
+    agents,
+    defaultAgent,
+    clock,
+    randomId: () => newId('node'),
+    queueMax,
+    // Where there is one process alone, nobody waits for its lease to end.
+    ...(store.kind === 'postgres' ? { leaseMs } : {}),
+    onError,
+  });
 
 function openReaders(
   { limits }: Config,
