@@ -16,6 +16,11 @@ import type { WatchedStore } from './store.ts';
 const TIMEOUT_MS = 4_000;
 const RETRY_MS = 150;
 
+/** One that a process works on, or will: also long after its client has given it up. */
+export interface Request {
+  readonly process: Process;
+}
+
 export interface ClientWorld {
   readonly scheduler: Scheduler;
   readonly outside: Process;
@@ -23,8 +28,7 @@ export interface ClientWorld {
   readonly store: WatchedStore;
   readonly receipts: Receipted[];
   networkShare: number;
-  /** Requests that have not reached a node yet. */
-  onTheirWay: number;
+  readonly requests: Set<Request>;
   newId(prefix: string): string;
   violate(law: string, detail: string): void;
 }
@@ -122,7 +126,7 @@ export class SimClient {
   async #untilAnswered<T>(label: string, ask: (node: Incarnation) => Promise<T | undefined>): Promise<T | undefined> {
     for (let tries = 0; tries < 400; tries += 1) {
       const up = this.#someNode();
-      const answer = up === undefined ? undefined : await this.#overNetwork(label, () => ask(up));
+      const answer = up === undefined ? undefined : await this.#overNetwork(label, up.process, () => ask(up));
       if (answer !== undefined) return answer;
       await this.#sleep(RETRY_MS, 'retry');
     }
@@ -136,17 +140,19 @@ export class SimClient {
   }
 
   /** A request and its response; undefined where the client hears nothing, or nothing of use. */
-  async #overNetwork<T>(label: string, ask: () => Promise<T | undefined>): Promise<T | undefined> {
-    const { scheduler, outside, networkShare } = this.#world;
+  async #overNetwork<T>(label: string, process: Process, ask: () => Promise<T | undefined>): Promise<T | undefined> {
+    const { scheduler, outside, networkShare, underWay } = this.#world;
     const isBad = (): boolean => networkShare > 0 && scheduler.random() < networkShare;
     const heard = Promise.withResolvers<T | undefined>();
     const timer = scheduler.after(outside, TIMEOUT_MS, () => heard.resolve(undefined), 'timeout');
     const request = async (): Promise<void> => {
-      this.#world.onTheirWay += 1;
+      const underWay: Request = { process };
+      this.#world.requests.add(underWay);
       await scheduler.step(outside, label);
-      this.#world.onTheirWay -= 1;
-      if (isBad()) return;
-      const answer = await ask().catch(() => undefined);
+      const isLost = isBad();
+      const answer = isLost ? undefined : await ask().catch(() => undefined);
+      this.#world.requests.delete(underWay);
+      if (isLost) return;
       await scheduler.step(outside, `${label} answer`);
       if (!isBad()) heard.resolve(answer);
     };

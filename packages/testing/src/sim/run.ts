@@ -12,7 +12,7 @@ import { FaultError, type SessionId, type View } from '@holdfast/protocol';
 import type { SessionService } from '@holdfast/session';
 import { seeded } from '../power/seeded.ts';
 import type { Call, Oracle } from './agents.ts';
-import { SimClient, type ClientWorld, type Receipted } from './client.ts';
+import { SimClient, type ClientWorld, type Receipted, type Request } from './client.ts';
 import { examine } from './exam.ts';
 import { judgeHeard } from './heard.ts';
 import { judgeFinished } from './laws.ts';
@@ -64,7 +64,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   refusalShare = 0;
   stall: NodeWorld['stall'];
   networkShare = 0;
-  onTheirWay = 0;
+  readonly requests: Set<Request> = new Set();
   readonly #sessions: readonly SessionId[];
   readonly #liveCalls = new Map<string, Set<Call>>();
   #faults: readonly Fault[];
@@ -121,7 +121,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       isOpen &&
       this.#faults.length === 0 &&
       this.#troubles === 0 &&
-      this.onTheirWay === 0 &&
+      [...this.requests].every(({ process }) => process.state === 'dead') &&
       clients.every((client) => client.isDone && client.open === 0);
     await this.#stage('work', worked);
     await this.#stage('rest', () => this.#isAtRest());
