@@ -80,6 +80,15 @@ async function copyPackages(dir: string): Promise<void> {
   }
 }
 
+/** @returns those whose patch no longer applies (M2), with git's reason. */
+export async function doApply(mutants: readonly Mutant[]): Promise<readonly string[]> {
+  const outcomes = await inCopy(undefined, (dir) =>
+    Promise.all(mutants.map(({ file }) => run('git', ['apply', '--check', '-C1', file], dir))),
+  );
+  if ('kind' in outcomes) return [outcomes.detail];
+  return outcomes.flatMap(({ code, stderr }, index) => (code === 0 ? [] : [`${mutants[index]?.name}: ${stderr}`]));
+}
+
 /** Seeds from `seed` on, until one is violated that is clean without the patch (M1). */
 export async function hunt(mutant: Mutant, options: { readonly runs: number; readonly seed?: number }): Promise<Hunt> {
   const first = options.seed ?? 1;
@@ -103,16 +112,8 @@ interface Found {
 
 /** The first violation of a simulation there. */
 async function simulateIn(dir: string, seed: number, runs: number): Promise<Found | undefined> {
-  const args = [
-    'packages/testing/src/bin/sim.ts',
-    '--runs',
-    `${runs}`,
-    '--seed',
-    `${seed}`,
-    '--first',
-    '--threads',
-    '1',
-  ];
+  const sim = ['packages/testing/src/bin/sim.ts', '--first', '--threads', '1', '--shrink', '0'];
+  const args = [...sim, '--runs', `${runs}`, '--seed', `${seed}`];
   const { stdout, stderr } = await run(process.execPath, args, dir);
   const last = stdout.trim().split('\n').at(-1) ?? '';
   const parsed = last.startsWith('{')

@@ -141,7 +141,7 @@ export class SimClient {
 
   /** A request and its response; undefined where the client hears nothing, or nothing of use. */
   async #overNetwork<T>(label: string, process: Process, ask: () => Promise<T | undefined>): Promise<T | undefined> {
-    const { scheduler, outside, networkShare, underWay } = this.#world;
+    const { scheduler, outside, networkShare } = this.#world;
     const isBad = (): boolean => networkShare > 0 && scheduler.random() < networkShare;
     const heard = Promise.withResolvers<T | undefined>();
     const timer = scheduler.after(outside, TIMEOUT_MS, () => heard.resolve(undefined), 'timeout');

@@ -73,6 +73,10 @@ export type StoreOp = (typeof STALLS)[number];
 
 export interface Plan {
   readonly seed: number;
+  /** What the order of steps is drawn from. */
+  readonly scheduleSeed: number;
+  /** The choices that may prefer a later step to the one that waits longest, as ranges; elsewhere it is first come, first served. */
+  readonly preempts: 'all' | readonly (readonly [from: number, to: number])[];
   readonly nodes: number;
   readonly sessions: number;
   readonly turnsMax: number;
@@ -146,7 +150,7 @@ export function planOf(seed: number): Plan {
   const pick = <T>(choices: readonly [T, ...T[]]): T => choices[draw(choices.length)] ?? choices[0];
   const many = <T>(count: number, make: () => T): T[] => Array.from({ length: count }, make);
 
-  const nodes = pick([1, 2, 2, 2, 3, 3]);
+  const nodes = pick([2, 2, 2, 3, 3]);
   const sessions = pick([1, 1, 1, 2, 2, 3]);
   const haste = pick([2, 20, 150, 600]);
   const op = (): Op => ({
@@ -190,6 +194,8 @@ export function planOf(seed: number): Plan {
   };
   return {
     seed,
+    scheduleSeed: seed,
+    preempts: 'all',
     nodes,
     sessions,
     turnsMax: pick([1, 2, 256]),
@@ -198,6 +204,6 @@ export function planOf(seed: number): Plan {
     readers: many(1 + draw(3), () => draw(sessions)),
     faults: many(FAULTS_MIN + draw(4), fault),
     chatter: random() < 0.06 ? 60 : 1,
-    hintLoss: nodes > 1 ? pick([0, 0, 0, 0.3, 1]) : 0,
+    hintLoss: pick([0, 0, 0, 0.3, 1]),
   };
 }

@@ -24,6 +24,7 @@ import { newProcess, Scheduler, type Driven, type Pace } from './scheduler.ts';
 import { WatchedStore, type Ambush } from './store.ts';
 
 const SCHEDULE_SALT = 0x5c_4e_d0_1e;
+const ORDER_SALT = 0x0d_e2_0d_e2;
 const STEPS_MAX = 60_000;
 /** Virtual time in which a world without faults comes to rest. */
 const REST_MS = 240_000;
@@ -42,6 +43,8 @@ export interface Outcome {
   readonly steps: number;
   readonly hash: number;
   readonly violations: readonly Violation[];
+  /** How many times there was a next step to be chosen. */
+  readonly picks: number;
   readonly trace: readonly string[];
 }
 
@@ -49,7 +52,14 @@ export async function simulate(plan: Plan, options: { readonly trace?: boolean }
   const world = new World(plan, options.trace === true);
   await world.live();
   const { scheduler, violations } = world;
-  return { plan, steps: scheduler.steps, hash: scheduler.hash, violations, trace: scheduler.trace ?? [] };
+  return {
+    plan,
+    steps: scheduler.steps,
+    hash: scheduler.hash,
+    picks: scheduler.picks,
+    violations,
+    trace: scheduler.trace ?? [],
+  };
 }
 
 class World implements NodeWorld, ClientWorld, ReaderWorld {
@@ -74,10 +84,18 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
 
   constructor(plan: Plan, trace: boolean) {
     this.plan = plan;
-    this.scheduler = new Scheduler(seeded(plan.seed ^ SCHEDULE_SALT));
+    const { scheduleSeed, preempts } = plan;
+    this.scheduler = new Scheduler(
+      seeded(scheduleSeed ^ SCHEDULE_SALT),
+      seeded(scheduleSeed ^ ORDER_SALT),
+      (pick) => preempts === 'all' || preempts.some(([from, to]) => pick >= from && pick < to),
+    );
     this.scheduler.trace = trace ? [] : undefined;
     this.scheduler.onStep = () => this.#inflict();
     this.store = new WatchedStore((law, detail) => this.violate(law, detail));
+    if (trace)
+      this.store.onEntry = (sessionId, { seq, at: _at, type, ...rest }) =>
+        this.scheduler.trace?.push(`         → ${sessionId} ${seq} ${type} ${JSON.stringify(rest)}`);
     this.oracle = {
       calls: [],
       effectsByTool: new Map(),

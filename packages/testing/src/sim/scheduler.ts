@@ -61,12 +61,23 @@ export class Scheduler {
   /** Called before each step. */
   onStep: ((process: Process, label: string) => void) | undefined;
   readonly random: () => number;
+  /** How many choices of a next step there were. */
+  picks = 0;
+  readonly #choose: () => number;
+  readonly #mayPreempt: (pick: number) => boolean;
   #ready: Pending[] = [];
   readonly #alarms: Alarm[] = [];
   readonly #frozen: Pending[] = [];
 
-  constructor(random: () => number) {
+  /**
+   * @param random for whoever asks: how slow a step is, what a client does
+   * @param choose for the order of steps alone
+   * @param mayPreempt whether a choice may differ from first come, first served
+   */
+  constructor(random: () => number, choose: () => number = random, mayPreempt: (pick: number) => boolean = () => true) {
     this.random = random;
+    this.#choose = choose;
+    this.#mayPreempt = mayPreempt;
   }
 
   /** A number from 0 to `below - 1`. */
@@ -125,7 +136,7 @@ export class Scheduler {
         if (next === undefined) return resolve('stuck');
         this.#take(next);
         // S4.
-        while (this.#ready.length > 0 && this.random() < BURST_SHARE) this.#take(this.#pickReady());
+        while (this.#ready.length > 0 && this.#choose() < BURST_SHARE) this.#take(this.#pickReady());
         drained(turn);
       };
       drained(turn);
@@ -153,11 +164,10 @@ export class Scheduler {
   }
 
   #pickReady(): Pending {
-    const index = this.draw(this.#ready.length);
-    const picked = this.#ready[index] as Pending;
-    const last = this.#ready.pop();
-    if (picked !== last && last !== undefined) this.#ready[index] = last;
-    return picked;
+    const isFree = this.#mayPreempt((this.picks += 1));
+    const index = Math.floor(this.#choose() * this.#ready.length);
+    const [picked] = this.#ready.splice(isFree ? index : 0, 1);
+    return picked as Pending;
   }
 
   /** To the next timer, with all that are due at that instant. */

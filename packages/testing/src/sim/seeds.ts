@@ -13,6 +13,7 @@ const HANG_MS = 20_000;
 
 export interface Violated {
   readonly seed: number;
+  readonly steps: number;
   readonly violations: readonly Violation[];
   readonly trace: readonly string[];
 }

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { planOf } from './plan.ts';
 import { simulate } from './run.ts';
+import { simulateSeeds } from './seeds.ts';
 
 const RUNS = 400;
 
@@ -25,4 +26,22 @@ test('the same seed is the same run, step by step', async () => {
     expect(two.hash).toBe(one.hash);
     expect(two.steps).toBe(one.steps);
   }
+});
+
+test('a plan has at least two nodes, three clients and three faults', () => {
+  for (let seed = 1; seed <= 5_000; seed += 1) {
+    const { nodes, clients, faults } = planOf(seed);
+    expect(Math.min(nodes - 1, clients.length - 2, faults.length - 2)).toBeGreaterThan(0);
+  }
+});
+
+test('threads change nothing: the same seeds, the same steps', async () => {
+  const options = { seed: 1, runsMax: 40, seconds: 60, isFirstEnough: false, trace: false };
+  const quiet = { onViolation: () => undefined, onProgress: () => undefined };
+  const [one, two] = [
+    await simulateSeeds({ ...options, ...quiet, threads: 1 }),
+    await simulateSeeds({ ...options, ...quiet, threads: 2 }),
+  ];
+  expect(two).toEqual(one);
+  expect(one.runs).toBe(40);
 });

@@ -40,6 +40,8 @@ export type Ambush = (type: Entry['type'], holder: string | undefined) => void;
 export class WatchedStore extends MemoryStore {
   readonly truths: Map<string, Truth> = new Map();
   readonly ambushes: Set<Ambush> = new Set();
+  /** For a report. */
+  onEntry: ((sessionId: string, entry: Entry) => void) | undefined;
   readonly #violate: Violate;
   readonly #book: Book;
 
@@ -136,6 +138,7 @@ export class WatchedStore extends MemoryStore {
     for (const record of this.recordsOf(name, first, last)) {
       const entry = decodeEntry(record);
       truth.entries.push(entry);
+      this.onEntry?.(name.slice(SESSION.length), entry);
       truth.records.push(record);
       truth.ledger.take(entry, fence?.epoch);
       if (isCommand(entry)) truth.verdicts.set(entry.seq, judge(truth.view, entry));
