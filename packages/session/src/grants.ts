@@ -28,10 +28,12 @@ export class Grants {
     this.#log = log;
   }
 
+  /** @throws FaultError where the store gives no answer: that is not the same as none */
   async list(owner: Subject): Promise<readonly Grant[]> {
     const grants = new Map<string, Grant>();
     for (let after = 0; ;) {
       const page = await this.#log.read(grantStream(owner), { after });
+      if (page.kind === 'unavailable') throw new FaultError(page.fault);
       if (page.kind !== 'page' || page.records.length === 0) return [...grants.values()];
       for (const record of page.records) {
         const entry = JSON.parse(decoder.decode(record.bytes)) as GrantEntry;
@@ -43,14 +45,9 @@ export class Grants {
     }
   }
 
-  /** @returns whether it is durable; where the store gave no answer, the same grant may be added again. */
-  async add(owner: Subject, tool: string, by: Subject, promptId: string): Promise<boolean> {
-    try {
-      return await this.#append(owner, { type: 'grant', tool, by }, promptId);
-    } catch (error) {
-      if (error instanceof FaultError) return false;
-      throw error;
-    }
+  /** @throws FaultError where the store gives no answer; then the same grant may be added again */
+  async add(owner: Subject, tool: string, by: Subject, promptId: string): Promise<void> {
+    await this.#append(owner, { type: 'grant', tool, by }, promptId);
   }
 
   async revoke(owner: Subject, tool: string): Promise<boolean> {
@@ -60,12 +57,14 @@ export class Grants {
 
   async #append(owner: Subject, entry: GrantEntry, key?: string): Promise<boolean> {
     const stream = grantStream(owner);
-    await this.#log.create(stream, { contentType: 'application/json' });
+    const created = await this.#log.create(stream, { contentType: 'application/json' });
+    if (created.kind === 'unavailable') throw new FaultError(created.fault);
     const records = [encoder.encode(JSON.stringify(entry))];
     const verdict = await this.#log.append(
       stream,
       key === undefined ? { records } : { records, key: { id: key, hash: key } },
     );
+    if (verdict.kind === 'unavailable') throw new FaultError(verdict.fault);
     return verdict.kind === 'appended' || verdict.kind === 'duplicate';
   }
 }

@@ -10,6 +10,7 @@
  */
 import {
   fault,
+  FaultError,
   type Part,
   type PromptId,
   type RunEvent,
@@ -213,9 +214,9 @@ export class Tenure {
     return this.#ports.agents.get(view.turn?.agent ?? view.agent ?? this.#ports.defaultAgent);
   }
 
-  async #granted(view: View): Promise<ReadonlySet<string>> {
-    const always = view.owner === null ? [] : await this.#ports.grants.list(view.owner);
-    return new Set(always.map((grant) => grant.tool));
+  async #granted({ owner }: View): Promise<ReadonlySet<string>> {
+    const always = owner === null ? [] : await this.#untilAnswered(() => this.#ports.grants.list(owner));
+    return new Set(always?.map((grant) => grant.tool));
   }
 
   async #takeSteers(turnId: TurnId): Promise<readonly { readonly author: string; readonly text: string }[]> {
@@ -247,10 +248,21 @@ export class Tenure {
     const { owner } = this.#live.view;
     const { tool } = promptIn(this.#live.view, promptId);
     if (owner === null || tool === undefined) return;
-    const { grants, clock } = this.#ports;
-    // A store that is away is asked again, as for all that the owner writes; the prompt's id makes it one grant.
-    while (!this.#writer.signal.aborted && !(await grants.add(owner, tool.name, by ?? owner, promptId)))
-      await clock.sleep(STORE_RETRY_MS, this.#writer.signal);
+    // The prompt's id makes it one grant, however often it is added.
+    await this.#untilAnswered(() => this.#ports.grants.add(owner, tool.name, by ?? owner, promptId));
+  }
+
+  /** A store that is away is asked again, as for all that the owner writes. @returns undefined where the tenure is over */
+  async #untilAnswered<T>(ask: () => Promise<T>): Promise<T | undefined> {
+    while (!this.#writer.signal.aborted) {
+      try {
+        return await ask();
+      } catch (error) {
+        if (!(error instanceof FaultError)) throw error;
+      }
+      await this.#ports.clock.sleep(STORE_RETRY_MS, this.#writer.signal);
+    }
+    return undefined;
   }
 
   /** An agent that awaits its prompt in this process hears of its end. */
