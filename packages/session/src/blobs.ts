@@ -6,8 +6,8 @@
  * 2. `BLOB_BYTES_MAX` bounds one blob and so what writing one holds in memory.
  */
 import { createHash } from 'node:crypto';
-import { fault, type Fault } from '@holdfast/protocol';
-import type { Log, StreamName } from '@holdfast/log';
+import { fault, FaultError, type Fault } from '@holdfast/protocol';
+import type { Log, LogRecord, ReadRange, StreamName } from '@holdfast/log';
 import type { BlobSink } from './agent.ts';
 import type { Result } from './service.ts';
 
@@ -67,6 +67,7 @@ export class Blobs {
     Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
   > {
     const found = /^[0-9a-f]{64}$/.test(hash) ? await this.#log.stat(blobStream(hash)) : undefined;
+    if (found?.kind === 'unavailable') return { kind: 'fault', fault: found.fault };
     if (found?.kind !== 'state')
       return { kind: 'fault', fault: fault('blob-not-found', `There is no blob ${hash.slice(0, 80)}.`) };
     const { contentType, head } = found.state;
@@ -79,9 +80,14 @@ export class Blobs {
     };
   }
 
-  /** A blob's bytes at once; for small ones. */
+  /**
+   * A blob's bytes at once; for small ones. Undefined where there is none.
+   *
+   * @throws FaultError where the store gives no answer
+   */
   async bytes(hash: string): Promise<Uint8Array | undefined> {
     const found = await this.get(hash);
+    if (found.kind !== 'ok' && found.fault.kind !== 'blob-not-found') throw new FaultError(found.fault);
     if (found.kind !== 'ok') return undefined;
     const chunks: Uint8Array[] = [];
     for await (const chunk of found.chunks) chunks.push(chunk);
@@ -110,16 +116,23 @@ export class Blobs {
   }
 
   async #lastBytes(hash: string, head: number): Promise<number> {
-    const page = await this.#log.read(blobStream(hash), { after: head - 1, limit: 1 });
-    return page.kind === 'page' ? (page.records[0]?.bytes.byteLength ?? 0) : 0;
+    const [last] = await this.#read(hash, { after: head - 1, limit: 1 });
+    return last?.bytes.byteLength ?? 0;
   }
 
   async *#chunks(hash: string): AsyncGenerator<Uint8Array> {
     for (let after = 0; ;) {
-      const page = await this.#log.read(blobStream(hash), { after, bytesMax: CHUNK_BYTES * 4 });
-      if (page.kind !== 'page' || page.records.length === 0) return;
-      for (const record of page.records) yield record.bytes;
-      after += page.records.length;
+      const records = await this.#read(hash, { after, bytesMax: CHUNK_BYTES * 4 });
+      if (records.length === 0) return;
+      for (const record of records) yield record.bytes;
+      after += records.length;
     }
+  }
+
+  /** Breaks off where the store gives no answer: a blob that ends early is not taken for a whole one. */
+  async #read(hash: string, range: ReadRange): Promise<readonly LogRecord[]> {
+    const page = await this.#log.read(blobStream(hash), range);
+    if (page.kind === 'unavailable') throw new FaultError(page.fault);
+    return page.kind === 'page' ? page.records : [];
   }
 }

@@ -11,6 +11,7 @@ import { createHash } from 'node:crypto';
 import {
   EMPTY_VIEW,
   fault,
+  FaultError,
   fold,
   isCommand,
   judge,
@@ -92,6 +93,8 @@ class Sessions implements SessionService {
   readonly #ownership: Ownership;
   readonly #grants: Grants;
   readonly #blobs: Blobs;
+  readonly #clock: Clock;
+  readonly #closing = new AbortController();
   readonly #queueMax: number;
   /** Messages on their way into a session's log. */
   readonly #arriving = new Map<SessionId, number>();
@@ -103,6 +106,7 @@ class Sessions implements SessionService {
     if (first === undefined) throw new Error('A session service needs at least one agent.');
     this.agents = new Map(agents.map((agent) => [agent.name, agent]));
     this.#log = log;
+    this.#clock = clock;
     this.#lives = new LiveSessions(log);
     this.#grants = new Grants(log);
     this.#blobs = new Blobs(log);
@@ -275,6 +279,11 @@ class Sessions implements SessionService {
     let view: View = EMPTY_VIEW;
     for (;;) {
       const page = await this.#log.read(streamOf(sessionId), { after: view.seq, upTo: seq });
+      if (page.kind === 'unavailable') {
+        await this.#clock.sleep(READ_RETRY_MS, this.#closing.signal);
+        if (this.#closing.signal.aborted) throw new FaultError(page.fault);
+        continue;
+      }
       if (page.kind !== 'page' || page.records.length === 0) return undefined;
       for (const record of page.records) {
         const entry = decodeEntry(record);
@@ -493,11 +502,14 @@ class Sessions implements SessionService {
 
   async close(): Promise<void> {
     this.#admits = false;
+    this.#closing.abort();
     await this.#ownership.close();
   }
 }
 
 // ── helpers ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const READ_RETRY_MS = 100;
 
 const refused = (value: Fault): { readonly kind: 'fault'; readonly fault: Fault } => ({ kind: 'fault', fault: value });
 

@@ -187,7 +187,7 @@ export class Tenure {
       isGranted: (tool) => granted.has(tool) || this.#live.view.grants.includes(tool),
       takeSteers: () => this.#takeSteers(turnId),
       openBlob: (mediaType) => this.#ports.blobs.sink(mediaType),
-      readBlob: (hash) => this.#ports.blobs.bytes(hash),
+      readBlob: (hash) => this.#untilAnswered(() => this.#ports.blobs.bytes(hash)),
     });
     this.#run = run;
     this.#hand = { kind: 'running', turnId };
