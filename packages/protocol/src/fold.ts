@@ -260,7 +260,11 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
   // What it was to answer was withdrawn a moment before: the start is void, and its owner decides anew.
   if (!view.queue.some((item) => item.messageId === cause)) return view;
   const taken = view.queue.filter((item) => item.messageId === cause || messageIds.includes(item.messageId));
-  const asked = taken.filter((item) => item.again === undefined).map((item) => userMessage(item, turnId));
+  // In the order of the start: the queue may have been put in another one a moment before.
+  const asked = messageIds
+    .map((id) => taken.find((item) => item.messageId === id))
+    .filter((item) => item !== undefined)
+    .map((item) => userMessage(item, turnId));
   const answer: Message = {
     id: messageId,
     role: 'assistant',
