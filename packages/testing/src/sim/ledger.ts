@@ -8,6 +8,9 @@
  *  T3  Run events come under the fence, and epochs never go back (R9).
  *  T4  A prompt closes once and by its turn's end; the first answer it gets while it is open is its outcome (R28, R30).
  *  T5  A turn's messages are of one author (R21), and messages that only queued start in the order in which they came.
+ *  T7  A tool starts once, as it was asked for; it ends only where it was.
+ *  T8  What a turn has used is counted in whole numbers, and no part of it is longer than the whole.
+ *  T9  A turn is given up for lost only where its process did not come back to it: one that lives does not lose its run (R12).
  *  T6  A message that says it was steered and was too late is told so.
  */
 import type { Entry, EntryOf } from '@holdfast/protocol';
@@ -49,8 +52,13 @@ export interface TurnFate {
   outcome: string | undefined;
   discarded: boolean;
   lastType: string;
+  fault: string | undefined;
   starts: number;
   text: string;
+  /** Who said the last of it. */
+  holder: string | undefined;
+  usage: EntryOf<'usage'> | undefined;
+  readonly tools: Map<string, { readonly asked: string; state: 'requested' | 'running' | 'ended' }>;
 }
 
 export type Violate = (law: string, detail: string) => void;
@@ -67,8 +75,8 @@ export class Ledger {
     this.#violate = violate;
   }
 
-  /** @param epoch of the append's fence; undefined where it had none. */
-  take(entry: Entry, epoch: number | undefined): void {
+  /** @param epoch of the append's fence, and who had it; undefined where it had none. */
+  take(entry: Entry, epoch: number | undefined, holder: string | undefined): void {
     switch (entry.type) {
       case 'message':
         return this.#admit(entry, entry.after === undefined || entry.after === null || this.turns.has(entry.after));
@@ -95,7 +103,7 @@ export class Ledger {
         return undefined;
       default:
         this.#fence(entry, epoch);
-        return this.#runEvent(entry);
+        return this.#runEvent(entry, holder);
     }
   }
 
@@ -153,16 +161,11 @@ export class Ledger {
     else this.#epoch = epoch;
   }
 
-  #runEvent(entry: Exclude<Entry, { readonly author: string }>): void {
-    if (entry.type === 'turn-start') return this.#start(entry);
+  #runEvent(entry: Exclude<Entry, { readonly author: string }>, holder: string | undefined): void {
+    if (entry.type === 'turn-start') return this.#start(entry, holder);
     if (entry.type === 'steer-end') return this.#steerEnd(entry);
-    if (
-      entry.type === 'title' ||
-      entry.type === 'title-status' ||
-      entry.type === 'usage' ||
-      entry.type === 'stream-end'
-    )
-      return undefined;
+    if (entry.type === 'usage') return this.#count(entry);
+    if (entry.type === 'title' || entry.type === 'title-status' || entry.type === 'stream-end') return undefined;
     const turn = this.running;
     if (turn?.turnId !== entry.turnId)
       return this.#violate(
@@ -172,17 +175,24 @@ export class Ledger {
     if (entry.type === 'turn-resume' && turn.lastType !== 'turn-resume' && !mayResume(turn.lastType))
       this.#violate('T2', `${turn.turnId} is resumed at ${entry.seq} after ${turn.lastType}.`);
     if (entry.type === 'text-delta') turn.text += entry.text;
+    if (entry.type === 'tool-request' || entry.type === 'tool-start' || entry.type === 'tool-end')
+      this.#tool(turn, entry);
+    if (entry.type === 'turn-end' && entry.fault === 'owner-lost' && turn.holder === holder)
+      this.#violate('T9', `${turn.turnId} is given up for lost at ${entry.seq} by ${holder}, who ran it.`);
+    // Whoever takes over may close prompts before the end.
+    if (entry.type !== 'prompt-close') turn.holder = holder;
     if (entry.type === 'prompt-open') this.#openPrompt(entry);
     if (entry.type === 'prompt-close') this.#closePrompt(entry);
     else turn.lastType = entry.type;
     if (entry.type === 'turn-end') this.#turnEnd(turn, entry);
   }
 
-  #start(start: EntryOf<'turn-start'>): void {
+  #start(start: EntryOf<'turn-start'>, holder: string | undefined): void {
     const { turnId, seq, messageIds, cause } = start;
     const again = this.turns.get(turnId);
     if (again !== undefined) {
       again.starts += 1;
+      again.holder = holder;
       if (this.running !== again) this.#violate('T2', `${turnId} starts again at ${seq} and had ended.`);
       if (again.lastType !== 'turn-start')
         this.#violate('R35', `${turnId} starts again at ${seq} after ${again.lastType}.`);
@@ -205,8 +215,12 @@ export class Ledger {
       outcome: undefined,
       discarded: false,
       lastType: 'turn-start',
+      fault: undefined,
       starts: 1,
       text: '',
+      holder,
+      usage: undefined,
+      tools: new Map(),
     };
     this.turns.set(turnId, this.running);
   }
@@ -259,8 +273,39 @@ export class Ledger {
     prompt.closedAs ??= outcome;
   }
 
-  #turnEnd(turn: TurnFate, { outcome, partial, seq }: EntryOf<'turn-end'>): void {
+  /** T7. */
+  #tool(turn: TurnFate, entry: EntryOf<'tool-request' | 'tool-start' | 'tool-end'>): void {
+    const { type, toolId, seq } = entry;
+    const tool = turn.tools.get(toolId);
+    const asked = type === 'tool-end' ? '' : JSON.stringify([entry.name, entry.input]);
+    if (type === 'tool-request' && tool === undefined) {
+      turn.tools.set(toolId, { asked, state: 'requested' });
+      return;
+    }
+    // Of two results of one tool, the agent may report both.
+    const isDue = type === 'tool-end' || (tool?.state === 'requested' && tool.asked === asked);
+    if (tool === undefined || type === 'tool-request' || !isDue)
+      return this.#violate('T7', `${type} of ${toolId} ${asked} at ${seq}; it is ${tool?.state} ${tool?.asked}.`);
+    tool.state = type === 'tool-start' ? 'running' : 'ended';
+  }
+
+  /** T8. */
+  #count(usage: EntryOf<'usage'>): void {
+    const { turnId, seq, inputTokens, outputTokens, durationMs, firstTokenMs } = usage;
+    const turn = this.turns.get(turnId);
+    if (turn?.state !== 'ended' || turn.usage !== undefined)
+      return this.#violate('T8', `What ${turnId} has used is told at ${seq}, out of place.`);
+    turn.usage = usage;
+    const isWhole = [inputTokens, outputTokens, durationMs, firstTokenMs ?? 0].every(
+      (n) => Number.isInteger(n) && n >= 0,
+    );
+    if (!isWhole || (firstTokenMs ?? 0) > durationMs)
+      this.#violate('T8', `${turnId} has used ${JSON.stringify(usage)}.`);
+  }
+
+  #turnEnd(turn: TurnFate, { outcome, partial, fault, seq }: EntryOf<'turn-end'>): void {
     turn.state = 'ended';
+    turn.fault = fault;
     turn.outcome = outcome;
     turn.discarded = partial === 'discard';
     this.running = undefined;

@@ -140,10 +140,10 @@ export class WatchedStore extends MemoryStore {
       truth.entries.push(entry);
       this.onEntry?.(name.slice(SESSION.length), entry);
       truth.records.push(record);
-      truth.ledger.take(entry, fence?.epoch);
+      const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
+      truth.ledger.take(entry, fence?.epoch, holder);
       if (isCommand(entry)) truth.verdicts.set(entry.seq, judge(truth.view, entry));
       truth.view = fold(truth.view, entry);
-      const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
       for (const strike of this.ambushes) strike(entry.type, holder);
     }
   }
