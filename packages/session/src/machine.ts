@@ -32,6 +32,8 @@ export const ATTEMPTS_MAX = 3;
 /** A run that has not ended this long after it was told to is abandoned. */
 export const STOP_BOUND_MS = 3_000;
 export const TITLE_WAIT_MS = 2_000;
+/** How long the session is kept for a title after its turn's stream has ended without. */
+const TITLE_LATE_MAX_MS = 30_000;
 
 /** The run in the owner's hand, if any. */
 export type Hand =
@@ -105,9 +107,9 @@ function decideIdle(now: Situation): Effect {
   if (now.drain !== 'no')
     return view.queue.length === 0 && titling.kind === 'none' ? { kind: 'release' } : { kind: 'leave' };
   if (view.queue.length > 0) return startNext(now);
-  return titling.kind === 'asking'
-    ? { kind: 'wait', forMs: Math.max(0, titling.untilMs - now.monotonicMs) }
-    : { kind: 'release' };
+  // A title that comes late is an ordinary entry (E8); one that never comes does not hold the session for ever.
+  const lateMs = titling.kind === 'asking' ? titling.untilMs + TITLE_LATE_MAX_MS - now.monotonicMs : 0;
+  return lateMs > 0 ? { kind: 'wait', forMs: lateMs } : { kind: 'release' };
 }
 
 function startNext({ view, agent }: Situation): Effect {

@@ -334,10 +334,17 @@ async function* perform(
       return;
     }
     case 'hang':
-      await world.sleep(deaf ? 20_000 : 4_000);
+      if (deaf) await world.sleep(20_000);
+      else await Promise.race([world.sleep(4_000), aborted(context.signal)]);
       return;
     case 'call':
     case 'throw':
     case 'refuse':
   }
 }
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });

@@ -4,18 +4,28 @@
  *  H1  A steer that an agent heard is in the log as injected (or was taken back in the same breath), and was heard once,
  *      as its author's (R20).
  *  H2  A steer that the log calls injected was heard, unless its run was cut short.
+ *  H4  A turn's outcome is what its calls came to: it failed where one of them did, was cancelled where somebody stopped it.
+ *  H5  What a completed turn has used is what its calls said they had.
  *  H3  An agent runs its tool unasked exactly where somebody allowed it: for this session, or for always (R31).
  */
+import type { Entry } from '@holdfast/protocol';
 import type { Call, Oracle } from './agents.ts';
-import type { Ledger, PromptFate, Violate } from './ledger.ts';
+import type { Ledger, PromptFate, TurnFate, Violate } from './ledger.ts';
 import type { Truth } from './store.ts';
 
 export function judgeHeard(truths: ReadonlyMap<string, Truth>, oracle: Oracle, violate: Violate): void {
-  for (const [sessionId, { ledger }] of truths) {
+  for (const [sessionId, { ledger, entries }] of truths) {
     const tell: Violate = (law, detail) => violate(law, `${sessionId}: ${detail}`);
     const calls = oracle.calls.filter((call) => call.sessionId === sessionId);
     judgeSteers(ledger, oracle, sessionId, tell);
     judgeInjected(ledger, oracle, calls, tell);
+    for (const turn of ledger.turns.values())
+      judgeOutcome(
+        turn,
+        entries,
+        calls.filter((call) => call.turnId === turn.turnId),
+        tell,
+      );
   }
   for (const call of oracle.calls) judgeGrant(call, truths, violate);
 }
@@ -45,6 +55,30 @@ function judgeInjected(ledger: Ledger, oracle: Oracle, calls: readonly Call[], v
       violate('R20', `${messageId} is injected into ${turnId}, and nobody heard it.`);
   }
 }
+
+/** H4, H5. */
+function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly Call[], violate: Violate): void {
+  const { turnId, outcome, fault, usage } = turn;
+  const told = `${turnId} is ${outcome}${fault === undefined ? '' : ` (${fault})`}`;
+  const ends = calls.map((call) => call.end);
+  if (fault === 'agent-crashed' && !ends.includes('threw')) violate('F6', `${told}; its calls: ${ends.join()}.`);
+  if (fault === 'model-unreachable' && !ends.includes('failed')) violate('F6', `${told}; its calls: ${ends.join()}.`);
+  if (fault === 'crash-loop' && turn.attempts < 3) violate('R35', `${told} after ${turn.attempts} attempts.`);
+  if ((outcome === 'cancelled') !== (fault === undefined && outcome !== 'completed'))
+    violate('F6', `${told}: an end of its own is no fault, and a fault no end of its own.`);
+  if (outcome === 'cancelled' && !entries.some((entry) => mayStop(entry, turnId)))
+    violate('F6', `${told}, and nobody stopped it.`);
+  const last = calls.findLast((call) => call.isWhole && call.end === 'completed');
+  if (outcome !== 'completed' || last === undefined) return;
+  const hasSaid = turn.text !== '' || turn.hasThought;
+  if (usage?.inputTokens !== 3 || usage.outputTokens !== last.said)
+    violate('T8', `${told} with ${last.said} pieces by ${last.id}, and has used ${JSON.stringify(usage)}.`);
+  if (usage !== undefined && (usage.firstTokenMs === undefined) === hasSaid)
+    violate('T8', `${told}, has ${hasSaid ? '' : 'not '}said something, and has used ${JSON.stringify(usage)}.`);
+}
+
+const mayStop = (entry: Entry, turnId: string): boolean =>
+  (entry.type === 'stop' && entry.turnId === turnId) || (entry.type === 'message' && entry.whenBusy === 'interrupt');
 
 /** H3. What was allowed before the call began counts; what was answered meanwhile may. */
 function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Violate): void {

@@ -54,7 +54,10 @@ export interface TurnFate {
   lastType: string;
   fault: string | undefined;
   starts: number;
+  /** The number that its latest start or resumption had. */
+  attempts: number;
   text: string;
+  hasThought: boolean;
   /** Who said the last of it. */
   holder: string | undefined;
   usage: EntryOf<'usage'> | undefined;
@@ -175,6 +178,8 @@ export class Ledger {
     if (entry.type === 'turn-resume' && turn.lastType !== 'turn-resume' && !mayResume(turn.lastType))
       this.#violate('T2', `${turn.turnId} is resumed at ${entry.seq} after ${turn.lastType}.`);
     if (entry.type === 'text-delta') turn.text += entry.text;
+    if (entry.type === 'thinking-delta') turn.hasThought = true;
+    if (entry.type === 'turn-resume') turn.attempts = entry.attempt;
     if (entry.type === 'tool-request' || entry.type === 'tool-start' || entry.type === 'tool-end')
       this.#tool(turn, entry);
     if (entry.type === 'turn-end' && entry.fault === 'owner-lost' && turn.holder === holder)
@@ -192,6 +197,7 @@ export class Ledger {
     const again = this.turns.get(turnId);
     if (again !== undefined) {
       again.starts += 1;
+      again.attempts = start.attempt;
       again.holder = holder;
       if (this.running !== again) this.#violate('T2', `${turnId} starts again at ${seq} and had ended.`);
       if (again.lastType !== 'turn-start')
@@ -217,7 +223,9 @@ export class Ledger {
       lastType: 'turn-start',
       fault: undefined,
       starts: 1,
+      attempts: 1,
       text: '',
+      hasThought: false,
       holder,
       usage: undefined,
       tools: new Map(),

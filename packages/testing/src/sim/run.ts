@@ -20,7 +20,7 @@ import type { Violate } from './ledger.ts';
 import { SimNode, type Incarnation, type NodeWorld } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
 import { SimReader, type ReaderWorld } from './reader.ts';
-import { newProcess, Scheduler, type Driven, type Pace } from './scheduler.ts';
+import { newProcess, Scheduler, type Driven, type Pace, type Process } from './scheduler.ts';
 import { WatchedStore, type Ambush } from './store.ts';
 
 const SCHEDULE_SALT = 0x5c_4e_d0_1e;
@@ -29,6 +29,8 @@ const STEPS_MAX = 60_000;
 /** Virtual time in which a world without faults comes to rest. */
 const REST_MS = 240_000;
 const VIOLATIONS_MAX = 20;
+/** In a second of virtual time, of one process. */
+const TIMERS_MAX = 300;
 const PACE: Pace = { slowShare: 0.15, slowMs: 20 };
 const AGENTS = ['patient', 'patient', 'plain'] as const;
 
@@ -81,6 +83,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   /** Faults that are going on. */
   #troubles = 0;
   #drawn = 0;
+  readonly #timers = new Map<Process, { readonly second: number; readonly count: number }>();
 
   constructor(plan: Plan, trace: boolean) {
     this.plan = plan;
@@ -91,7 +94,10 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       (pick) => preempts === 'all' || preempts.some(([from, to]) => pick >= from && pick < to),
     );
     this.scheduler.trace = trace ? [] : undefined;
-    this.scheduler.onStep = () => this.#inflict();
+    this.scheduler.onStep = (process, label) => {
+      this.#inflict();
+      if (label === 'timer') this.#watchTimers(process);
+    };
     this.store = new WatchedStore((law, detail) => this.violate(law, detail));
     if (trace)
       this.store.onEntry = (sessionId, { seq, at: _at, type, ...rest }) =>
@@ -319,6 +325,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     this.#liveCalls.set(call.sessionId, calls.add(call));
     for (const other of calls)
       if (other.end !== 'open' || other.signal.aborted || other.process.state === 'dead') calls.delete(other);
+    this.#watchSlots(call);
     if (!this.#isAwake(call) || !calls.has(call)) return;
     for (const other of calls)
       if (other !== call && this.#isAwake(other))
@@ -326,6 +333,25 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
           'D2',
           `${call.id} (${call.turnId}, ${call.process.name}) acts beside ${other.id} (${other.turnId}, ${other.process.name}).`,
         );
+  }
+
+  /** D3: no more runs at once in a process than it has slots for. */
+  #watchSlots({ process }: Call): void {
+    let running = 0;
+    for (const calls of this.#liveCalls.values())
+      for (const { process: other, end, signal } of calls)
+        if (other === process && end === 'open' && !signal.aborted) running += 1;
+    if (running > this.plan.turnsMax)
+      this.violate('D3', `${running} runs in ${process.name}, which has ${this.plan.turnsMax} slots.`);
+  }
+
+  /** D4: nobody goes round in circles while the world waits. */
+  #watchTimers(process: Process): void {
+    const second = Math.floor(this.scheduler.nowMs / 1_000);
+    const seen = this.#timers.get(process);
+    const count = seen?.second === second ? seen.count + 1 : 1;
+    this.#timers.set(process, { second, count });
+    if (count === TIMERS_MAX) this.violate('D4', `${process.name} has ${count} timers in one second.`);
   }
 
   #isAwake({ process, pausesAtStart }: Call): boolean {
