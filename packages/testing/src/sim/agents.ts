@@ -41,6 +41,8 @@ export interface Call {
   /** Which call of its turn, from 0: how often the turn had been parked. */
   readonly index: number;
   readonly signal: AbortSignal;
+  /** It does not heed the signal. */
+  readonly isDeaf: boolean;
   readonly pausesAtStart: number;
   /** The messages it was told of, by id. */
   readonly history: readonly string[];
@@ -146,12 +148,17 @@ export const agentsOf = (world: AgentWorld): readonly Agent[] => [
   },
 ];
 
-async function titleOf(world: AgentWorld, text: string, signal: AbortSignal): Promise<string | undefined> {
+/** How long a title takes, and what it comes to: some come late, some never. */
+export function titleFor(text: string): { readonly afterMs: number; readonly title: string | undefined } {
   const kind = hashOf(text) % 5;
-  await world.sleep(kind * 700);
-  if (kind === 3 || signal.aborted) return undefined;
-  if (kind === 4) throw new Error('No title came to mind.');
-  return `On ${text}`;
+  return { afterMs: kind * 700, title: kind === 4 ? undefined : `On ${text}` };
+}
+
+async function titleOf(world: AgentWorld, text: string, signal: AbortSignal): Promise<string | undefined> {
+  const { afterMs, title } = titleFor(text);
+  await world.sleep(afterMs);
+  if (title === undefined) throw new Error('No title came to mind.');
+  return signal.aborted ? undefined : title;
 }
 
 async function* play(
@@ -170,6 +177,7 @@ async function* play(
     turnId: input.turnId,
     index,
     signal: context.signal,
+    isDeaf: script.deaf,
     pausesAtStart: world.process.pauses,
     history: input.history.map((message) => message.id),
     isGranted: context.isGranted('shell'),

@@ -8,12 +8,16 @@
  *  X3  Each turn, and each page of turns back to the beginning, is what the log says.
  *  X4  The list and the feed have each session once, as the log says.
  *  X5  A grant is listed where somebody gave one for always, once; a revoked one is gone.
+ *  X7  Nothing is held for sessions that rest: no view, no slot (R11).
+ *  X8  A new session that nobody disturbs gets its answer and its title (E8); stopped, it is free as soon as its agent heeds it.
  *  X6  A deleted session is gone for everybody, and the feed says so.
  */
 import { isDeepStrictEqual } from 'node:util';
 import {
   isCommand,
   pathOf,
+  turnIdOf,
+  type ClientId,
   type Cursor,
   type Command,
   type MessageId,
@@ -21,12 +25,19 @@ import {
   type View,
 } from '@holdfast/protocol';
 import { summaryOf, type SessionService, type SessionSummary } from '@holdfast/session';
+import { titleFor, type Call } from './agents.ts';
 import type { Receipted } from './client.ts';
 import type { Violate } from './ledger.ts';
 import type { Truth, WatchedStore } from './store.ts';
 
 const RETRIES_MAX = 24;
 const STRANGER = 'stranger';
+const EXAMINER = 'examiner';
+/** A tool or a pause of an agent's script is over by then; so is one that does not heed its stop. */
+const STOP_MS = 1_000;
+const STOP_DEAF_MS = 3_500;
+/** Steps of the store take time too. */
+const TITLE_MS = 500;
 
 export interface ExamWorld {
   readonly store: WatchedStore;
@@ -34,11 +45,17 @@ export interface ExamWorld {
   readonly sessions: readonly SessionId[];
   /** A service on a random node. */
   readonly service: () => SessionService;
+  readonly services: () => readonly SessionService[];
+  readonly calls: readonly Call[];
+  readonly sleep: (ms: number) => Promise<void>;
+  readonly nowMs: () => number;
+  readonly newId: (prefix: string) => string;
   readonly draw: (below: number) => number;
   readonly violate: Violate;
 }
 
 export async function examine(world: ExamWorld): Promise<void> {
+  await examineRest(world);
   await examineRetries(world);
   await Promise.all(
     world.sessions.map(async (sessionId) => {
@@ -48,7 +65,63 @@ export async function examine(world: ExamWorld): Promise<void> {
   );
   await examineLists(world);
   await examineGrants(world);
+  await examineNew(world);
   await examineDeletion(world);
+}
+
+/** X7. Whatever was asked last may take its time. */
+async function examineRest({ services, sleep, violate }: ExamWorld): Promise<void> {
+  const held = (): readonly string[] =>
+    services()
+      .map((service) => service.stats())
+      .filter(({ running, live, waitingForSlot }) => running + live + waitingForSlot > 0)
+      .map((stats) => JSON.stringify(stats));
+  for (let tries = 0; tries < 150 && held().length > 0; tries += 1) await sleep(20);
+  if (held().length > 0) violate('R11', `Nodes at rest hold ${held().join()}.`);
+}
+
+/** X8. */
+async function examineNew(world: ExamWorld): Promise<void> {
+  const { store, service, calls, violate, nowMs, sleep, newId } = world;
+  const sessionId = newId('s') as SessionId;
+  const send = (content: Pick<Extract<Command, { type: 'message' }>, 'type' | 'whenBusy' | 'messageId' | 'text'>) =>
+    service().submit(sessionId, { ...content, clientId: newId('c') as ClientId, author: EXAMINER });
+  const opening = { type: 'session-open', sessionId, clientId: newId('c') as ClientId, author: EXAMINER } as const;
+  const opened = await service().create({ ...opening, agent: 'patient' });
+  if (opened.kind !== 'ok') return violate('F1', `A session cannot be opened: ${opened.fault.kind}.`);
+  const messageId = newId('m') as MessageId;
+  const turnId = turnIdOf(messageId);
+  const text = `${EXAMINER} says ${messageId}`;
+  await send({ type: 'message', messageId, text, whenBusy: 'queue' });
+  const truth = store.truthOf(sessionId);
+  const isOver = (): boolean =>
+    truth.view.turn === null && truth.view.closing === null && truth.view.queue.length === 0;
+  for (let tries = 0; tries < 200 && !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) await sleep(20);
+  const wasStopped = !isOver();
+  const stoppedMs = nowMs();
+  if (wasStopped)
+    await service().submit(sessionId, {
+      type: 'stop',
+      turnId,
+      queue: 'keep',
+      clientId: newId('c') as ClientId,
+      author: EXAMINER,
+    });
+  while (!isOver()) await sleep(20);
+  const call = calls.findLast((other) => other.turnId === turnId);
+  const tookMs = nowMs() - stoppedMs;
+  if (wasStopped && tookMs > (call?.isDeaf === true ? STOP_DEAF_MS : STOP_MS) + TITLE_MS)
+    violate('R13', `${sessionId}: ${turnId} was stopped, and went on for ${tookMs} ms.`);
+  const { outcome } = truth.ledger.turns.get(turnId) ?? {};
+  const { afterMs, title } = titleFor(text);
+  const isAsked = outcome === 'completed';
+  if (isAsked) await sleep(Math.max(0, afterMs) + 200);
+  // A title that fails in time leaves the first words; one that fails too late leaves none.
+  const wanted = !isAsked ? text : (title ?? null);
+  if (truth.view.title !== wanted)
+    violate('E8', `${sessionId} is called "${truth.view.title}" after ${outcome}; it should be "${wanted}".`);
+  while (store.isHeld(sessionId, nowMs())) await sleep(20);
+  await examineRest(world);
 }
 
 /** X1. */

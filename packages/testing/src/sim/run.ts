@@ -13,7 +13,7 @@ import type { SessionService } from '@holdfast/session';
 import { seeded } from '../power/seeded.ts';
 import type { Call, Oracle } from './agents.ts';
 import { SimClient, type ClientWorld, type Receipted, type Request } from './client.ts';
-import { examine } from './exam.ts';
+import { examine, type ExamWorld } from './exam.ts';
 import { judgeHeard } from './heard.ts';
 import { judgeFinished } from './laws.ts';
 import type { Violate } from './ledger.ts';
@@ -250,7 +250,17 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     };
     const violate: Violate = (law, detail) => this.violate(law, detail);
     const draw = (below: number): number => scheduler.draw(below);
-    void examine({ store, receipts, sessions: this.#sessions, service, draw, violate }).then(
+    const services = (): readonly SessionService[] =>
+      this.nodes.flatMap(({ up }) => (up === undefined ? [] : [up.service]));
+    const world: ExamWorld = {
+      ...{ store, receipts, service, services, draw, violate },
+      sessions: this.#sessions,
+      calls: this.oracle.calls,
+      sleep: (ms) => scheduler.sleep(this.outside, ms, 'exam'),
+      nowMs: () => scheduler.nowMs,
+      newId: (prefix) => this.newId(prefix),
+    };
+    void examine(world).then(
       () => (isDone = true),
       (error: unknown) => this.onError(error),
     );
