@@ -12,7 +12,12 @@ import { createClient, fetchTransport, systemClock } from '@holdfast/client';
 import { fileOutbox, nodeTransport } from '@holdfast/client/node';
 import { byteStreamCases, createTestGateway } from '@holdfast/client/testing';
 
+import { portableCases } from './proof/portable-cases.ts';
 import { startStreamServer, type StreamServer } from './stream-server.ts';
+import { WireServer } from './wire-server.ts';
+
+let unhandled = 0;
+process.on('unhandledRejection', () => unhandled++);
 
 const gatewayUrl = process.env['GATEWAY_URL'] ?? '';
 const token = process.env['GATEWAY_TOKEN'] ?? '';
@@ -39,6 +44,27 @@ for (const [name, makeTransport] of [
           key: encodeURIComponent(`${name} ${it.name}`),
         });
         transport.close();
+      });
+    }
+  });
+
+  void describe(`event streams, settling and unsent messages over ${name}`, () => {
+    let server: WireServer;
+    let dir = '';
+    before(async () => {
+      server = await WireServer.start();
+      dir = await mkdtemp(path.join(tmpdir(), 'holdfast-dist-'));
+    });
+    after(async () => {
+      await server.close();
+      await rm(dir, { recursive: true });
+    });
+    for (const [index, it] of portableCases.entries()) {
+      void test(it.name, async () => {
+        const key = `dist-${index}`;
+        const openOutbox = (): ReturnType<typeof fileOutbox> => fileOutbox(path.join(dir, `${key}.json`));
+        await it.run({ makeTransport, origin: server.origin, openOutbox, key });
+        assert.equal(unhandled, 0);
       });
     }
   });

@@ -1,4 +1,7 @@
-/** A gateway's event routes and nothing else, over real sockets: logs that grow, and readers that follow them. */
+/**
+ * A gateway's event routes and nothing else, over real sockets: logs that grow, and readers that follow them. Who is in
+ * another process or in a page does by `POST /control` what a test does by its methods.
+ */
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
 
@@ -6,8 +9,24 @@ import type { ChangeStream, OpenStream } from '@holdfast/protocol/sse';
 
 import { FakeLog } from './fakes.ts';
 
+export interface WireControl {
+  readonly append?: { readonly sessionId: string; readonly texts: readonly string[] };
+  /** Streams opened from now on end so: each after so many bytes of it, wherever that is. */
+  readonly cuts?: readonly number[];
+  readonly say?: string;
+  readonly drop?: true;
+  readonly token?: string | null;
+}
+
+export interface WireFacts {
+  readonly opened: number;
+  readonly readers: number;
+}
+
 interface Reader {
   readonly response: ServerResponse;
+  /** Until its socket goes. */
+  bytesLeft: number;
   readonly multiplexed: boolean;
   /** How far each session has been told. */
   readonly told: Map<string, number>;
@@ -24,6 +43,7 @@ export class WireServer {
   port = 0;
   /** Streams opened so far. */
   opened = 0;
+  #cuts: number[] = [];
   /** While false, nobody who asks is let in. */
   token: string | undefined;
 
@@ -64,7 +84,7 @@ export class WireServer {
 
   /** Says a frame to every reader. */
   say(frame: string): void {
-    for (const { response } of this.#readers.values()) response.write(frame);
+    for (const reader of this.#readers.values()) send(reader, frame);
   }
 
   /** As another node would: it does not know these streams. */
@@ -78,6 +98,15 @@ export class WireServer {
     for (const { response } of this.#readers.values()) response.destroy();
   }
 
+  control({ append, cuts = [], say, drop, token }: WireControl): WireFacts {
+    for (const text of append?.texts ?? []) this.append(append?.sessionId ?? '', text);
+    this.#cuts.push(...cuts);
+    if (say !== undefined) this.say(say);
+    if (drop === true) this.dropReaders();
+    if (token !== undefined) this.token = token ?? undefined;
+    return { opened: this.opened, readers: this.readers };
+  }
+
   close(): Promise<void> {
     this.#server.closeAllConnections();
     return new Promise((resolve) => this.#server.close(() => resolve()));
@@ -89,6 +118,10 @@ export class WireServer {
     if (page !== undefined) {
       response.setHeader('content-type', pathname.endsWith('.js') ? 'text/javascript' : 'text/html').end(page);
       return;
+    }
+    if (pathname === '/control') {
+      const facts = this.control(JSON.parse(await readBody(request)) as WireControl);
+      return void response.end(JSON.stringify(facts));
     }
     if (this.token !== undefined && request.headers.authorization !== `Bearer ${this.token}`) {
       response.writeHead(401).end('{}');
@@ -107,7 +140,13 @@ export class WireServer {
 
   #open(response: ServerResponse, cursors: ReadonlyMap<string, string | null>, multiplexed: boolean): void {
     const streamId = `stream-${++this.opened}`;
-    const reader: Reader = { response, multiplexed, told: new Map(), telling: new Set() };
+    const reader: Reader = {
+      response,
+      bytesLeft: this.#cuts.shift() ?? Infinity,
+      multiplexed,
+      told: new Map(),
+      telling: new Set(),
+    };
     this.#readers.set(streamId, reader);
     response.on('close', () => {
       for (const [id, it] of this.#readers) if (it === reader) this.#readers.delete(id);
@@ -115,13 +154,13 @@ export class WireServer {
     response.on('error', () => {});
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     const hello = { protocol: 1, build: 'test', heartbeatMs: 15_000, ...(multiplexed ? { streamId } : {}) };
-    response.write(`event: hello\ndata: ${JSON.stringify(hello)}\n\n`);
+    send(reader, `event: hello\ndata: ${JSON.stringify(hello)}\n\n`);
     for (const [id, cursor] of cursors) this.#attach(reader, id, cursor);
   }
 
   #attach(reader: Reader, sessionId: string, cursor: string | null): void {
     const log = this.log(sessionId);
-    if (cursor === null) reader.response.write(log.snapshotFrame());
+    if (cursor === null) send(reader, log.snapshotFrame());
     reader.told.set(sessionId, cursor === null ? log.head : Number.parseInt(cursor, 10));
     this.#tell(reader, sessionId);
   }
@@ -137,11 +176,19 @@ export class WireServer {
     if (text === '') return;
     told.set(sessionId, seq);
     telling.add(sessionId);
-    response.write(text, () => {
+    send(reader, text, () => {
       telling.delete(sessionId);
       setImmediate(() => this.#tell(reader, sessionId));
     });
   }
+}
+
+function send(reader: Reader, text: string, sent: () => void = () => {}): void {
+  const { response, bytesLeft } = reader;
+  const bytes = Buffer.from(text);
+  reader.bytesLeft -= bytes.length;
+  if (reader.bytesLeft > 0) response.write(bytes, sent);
+  else if (bytesLeft >= 0) response.write(bytes.subarray(0, bytesLeft), () => response.destroy());
 }
 
 async function readBody(request: IncomingMessage): Promise<string> {
