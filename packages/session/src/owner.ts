@@ -4,7 +4,7 @@
  *  1. Acquire (the store raises the fence), then read the log to its head (R7): nothing known before counts.
  *  2. Fold → decide → perform one effect → fold again. What the owner writes it reads back from the log like everybody.
  *  3. The lists are true before the owner waits and when it releases (`rows.ts`).
- *  4. It ends in one way of four: `released` (nothing left at that head), `waiting` (a turn wants to run and there is no slot),
+ *  4. It ends in one way of three: `released` (nothing left at that head, or a turn that waits for a slot on whatever node),
  *     `left` (draining), `lost` (fenced off, lease over, session deleted). However it ends, its run is cut off and its pen put
  *     down; what it has not dealt with is pending for the next owner (R11).
  */
@@ -43,9 +43,11 @@ export interface OwnerPorts {
   readonly freeSlot: () => void;
 }
 
-export type TenureEnd = 'released' | 'waiting' | 'left' | 'lost';
+export type TenureEnd = 'released' | 'left' | 'lost';
 
 const STORE_RETRY_MS = 100;
+/** A wake-up time that has passed by any clock. */
+const AT_ONCE = 0;
 
 export class Tenure {
   readonly #ports: OwnerPorts;
@@ -173,7 +175,8 @@ export class Tenure {
   // ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #start({ turnId, entries }: Extract<Effect, { kind: 'run' }>, view: View): Promise<TenureEnd | undefined> {
-    if (!this.#takeSlot()) return 'waiting';
+    // Whichever node has a slot first takes it up: it is pending from now on.
+    if (!this.#takeSlot()) return this.#release(AT_ONCE);
     const agent = this.#agent(view);
     const [granted, written] = await Promise.all([this.#granted(view), this.#writer.write(entries, this.#takeRows())]);
     // The lease may have ended while the grants were read, with the start durable long before.

@@ -8,6 +8,8 @@
  *    this process's own monotonic clock, every tenure is cut before anybody else can take over (D2).
  * 4. The sweep finds pending sessions that nobody told this process about: it is what heals, without traffic (R11).
  * 5. A turn needs a slot. Slots are given first come, first served by session, and a session that had a turn goes to the end.
+ *    A session that waits for one is let go of and stays pending: it stands in the queue of every node whose sweep has seen it, and
+ *    the first node with a slot takes it up. So work spreads by load, with nobody to spread it.
  */
 import type { SessionId } from '@holdfast/protocol';
 import type { AcquireVerdict, Log } from '@holdfast/log';
@@ -172,9 +174,10 @@ export class Ownership {
 
   #tenureEnded(sessionId: SessionId, slot: TenureSlot): void {
     this.#tenures.delete(sessionId);
-    // A slot that was brought to a session which no longer wanted it goes on to the next.
-    if (this.#granted.delete(sessionId)) this.#freeSlot();
-    if (slot.again && this.#drain === 'no') this.wake(sessionId);
+    const again = slot.again && this.#drain === 'no';
+    // A slot that was brought to a session which no longer wants it goes on to the next.
+    if (!again && this.#granted.delete(sessionId)) this.#freeSlot();
+    if (again) this.wake(sessionId);
   }
 
   /** Settled records are packed in the background; nothing waits for it. */

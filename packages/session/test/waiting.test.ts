@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { openMemoryLog, MemoryStore } from '@holdfast/log/memory';
-import type { PromptId, SessionId, TurnId } from '@holdfast/protocol';
-import { openSessionService, systemClock, type RunInput } from '../src/index.ts';
+import type { ClientId, MessageId, PromptId, SessionId, TurnId } from '@holdfast/protocol';
+import { decodeEntry, openSessionService, systemClock, type RunInput } from '../src/index.ts';
 import { echo, fresh, scripted, World, type Script } from './world.ts';
 
 /** Asks, waits for the answer in the process, and says it. */
@@ -91,4 +91,45 @@ test('R4: who looks for a session while it is being made is not told that it is 
   expect((await late).kind).toBe('ok');
   await service.close();
   await elsewhere.close();
+});
+
+test('work spreads by load: what waits for a slot on one node is taken up by another that has one', async () => {
+  const store = new MemoryStore();
+  const gate = Promise.withResolvers<void>();
+  const busy = await World.open(
+    [
+      scripted(async function* busyScript() {
+        yield { type: 'text', text: 'busy' };
+        await gate.promise;
+        return { outcome: 'completed' };
+      }),
+    ],
+    { store, turnsMax: 1 },
+  );
+  await busy.say('hold the slot');
+  await busy.until((view) => view.turn?.lastEvent === 'text-delta');
+  const idle = await World.open([scripted(echo)], { store, turnsMax: 1 });
+  const sessionId = fresh('s') as SessionId;
+  const open = { type: 'session-open', sessionId, clientId: 'open' as ClientId, author: 'ann' } as const;
+  await busy.service.create(open);
+  const ids = { messageId: fresh('m') as MessageId, clientId: fresh('c') as ClientId };
+  await busy.service.submit(sessionId, {
+    type: 'message',
+    author: 'ann',
+    text: 'over here',
+    whenBusy: 'queue',
+    merge: false,
+    ...ids,
+  });
+  const subscription = idle.log.subscribe(`session/${sessionId}`, 0);
+  for (let ended = false; !ended;) {
+    const next = await subscription.next();
+    if (next.kind !== 'records') throw new Error(`The log ended: ${next.kind}.`);
+    ended = next.records.some((record) => decodeEntry(record).type === 'turn-end');
+  }
+  const found = await idle.service.snapshot(sessionId);
+  expect(found.kind === 'ok' && found.view.messages.at(-1)?.text).toBe('over here ');
+  gate.resolve();
+  await busy.idle();
+  await Promise.all([busy.close(), idle.close()]);
 });

@@ -188,7 +188,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     const starved = this.#areSlotsAwaited();
     for (const [id, { view }] of this.store.truths) {
       // Its turn wants to run, and the slots are with turns that wait for a person in their process.
-      if (starved && this.store.isHeld(id, this.scheduler.nowMs) && view.closing === null && !waits(view)) continue;
+      if (starved && view.closing === null && !waits(view)) continue;
       if (view.turn === null ? view.queue.length > 0 || view.closing !== null : !waits(view)) return false;
       // An agent that awaits its answer in the process keeps the session; nothing else does.
       if (this.store.isHeld(id, this.scheduler.nowMs) && view.turn?.state !== 'running') return false;
@@ -196,14 +196,14 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     }
     return (
       this.nodes.every((node) => node.up !== undefined) &&
-      this.store.pending('run', 1, '', this.scheduler.nowMs).length === 0
+      (starved || this.store.pending('run', 1, '', this.scheduler.nowMs).length === 0)
     );
   }
 
-  /** An agent that is not resumable keeps its slot while it waits for a person; with few slots, others wait for them too. */
+  /** An agent that is not resumable keeps its slot while it waits for a person; where all of all nodes are so kept, others wait too. */
   #areSlotsAwaited(): boolean {
-    const truths = [...this.store.truths.values()];
-    return this.plan.turnsMax <= 2 && truths.some(({ view }) => view.turn?.state === 'running' && waits(view));
+    const waiting = [...this.store.truths.values()].filter(({ view }) => view.turn?.state === 'running' && waits(view));
+    return waiting.length >= this.plan.turnsMax * this.plan.nodes;
   }
 
   /** A person who answers whatever is asked. */
