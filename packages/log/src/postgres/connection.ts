@@ -3,16 +3,22 @@
  *
  * 1. One user at a time: `use` runs its callers one after the other (`pg` allows no overlapping queries on a client).
  * 2. A connection that failed is thrown away; the next use opens another. Nothing is retried here.
- * 3. A commit whose answer was lost is looked up by its transaction id: it is reported as what became of it, committed or
- *    not. Only where the server cannot be asked within `RESOLVE_MS` does the caller get an unknown outcome.
+ * 3. A commit whose answer was lost is looked up by the mark that its transaction left: it is reported as what became of it,
+ *    committed or not. (Not by its transaction id: one that a crash or a failover took back is given to another transaction.) Only
+ *    where the server cannot be asked within `RESOLVE_MS` does the caller get an unknown outcome.
+ * 4. What is confirmed is where the server's synchronous standbys are: a commit is never cut short by a timeout of ours, which
+ *    would end its wait for them and report success.
  */
+import { randomUUID } from 'node:crypto';
 import { fault, FaultError } from '@holdfast/protocol';
-import { Client, types as defaultTypes, type ClientConfig, type CustomTypesConfig, type QueryResult } from 'pg';
+import { Client, types as defaultTypes, type ClientConfig, type CustomTypesConfig } from 'pg';
 import { monotonicMs, pause } from './wait-clock.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
 /** A server that does not answer a statement within this is taken for lost. */
 const QUERY_TIMEOUT_MS = 15_000;
+/** A node that fell silent within a transaction keeps its locks no longer than this: less than the lease that others wait for. */
+const IDLE_TIMEOUT_MS = 5_000;
 const RESOLVE_MS = 5_000;
 const RESOLVE_PAUSE_MS = 50;
 
@@ -25,6 +31,9 @@ const types: CustomTypesConfig = {
 
 /** Stronger settings of the server (remote_apply) stand. */
 const DURABLE = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') IN ('off', 'local')`;
+
+/** Rule 4. */
+const COMMIT = 'SET LOCAL statement_timeout = 0; COMMIT';
 
 export interface ConnectionOptions {
   readonly url: string;
@@ -41,11 +50,13 @@ export const clientConfig = ({ url, applicationName }: ConnectionOptions): Clien
   connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   query_timeout: QUERY_TIMEOUT_MS,
   statement_timeout: QUERY_TIMEOUT_MS,
-  idle_in_transaction_session_timeout: QUERY_TIMEOUT_MS,
+  idle_in_transaction_session_timeout: IDLE_TIMEOUT_MS,
 });
 
 export class Connection {
   readonly #options: ConnectionOptions;
+  readonly #id: string = randomUUID();
+  #marks = 0;
   #client: Client | undefined;
   #last: Promise<unknown> = Promise.resolve();
   #closed = false;
@@ -64,9 +75,10 @@ export class Connection {
   /** In a transaction, `READ COMMITTED`: each statement sees what was committed before it, the locks it waited for included. */
   transaction<T>(run: (client: Client) => Promise<T>): Promise<T> {
     return this.use(async (client) => {
-      const xid = await begin(client).catch((error: unknown) => this.#fail(client, error));
+      const mark = (this.#marks += 1);
+      await client.query(`BEGIN; ${this.#leave(mark)}`).catch((error: unknown) => this.#fail(client, error));
       const result = await run(client).catch((error: unknown) => this.#rollBack(client, error));
-      await client.query('COMMIT').catch((error: unknown) => this.#resolve(client, xid, error));
+      await client.query(COMMIT).catch((error: unknown) => this.#resolve(client, mark, error));
       return result;
     });
   }
@@ -96,6 +108,10 @@ export class Connection {
     void client.end().catch(() => undefined);
   }
 
+  #dropCurrent(): undefined {
+    if (this.#client !== undefined) this.#drop(this.#client);
+  }
+
   #fail(client: Client, error: unknown): never {
     this.#drop(client);
     throw error;
@@ -107,33 +123,31 @@ export class Connection {
   }
 
   /** Rule 3: returns where the transaction was committed after all, throws where it was not or nobody can say. */
-  async #resolve(client: Client, xid: string, error: unknown): Promise<void> {
+  async #resolve(client: Client, mark: number, error: unknown): Promise<void> {
     this.#drop(client);
     const until = monotonicMs() + RESOLVE_MS;
     for (;;) {
-      const status = await this.#statusOf(xid).catch(() => undefined);
-      if (status === 'committed') return;
-      const open = status === undefined || status === 'in progress';
-      if (!open || monotonicMs() > until) throw error;
+      const last = await this.#lastMark().catch(() => this.#dropCurrent());
+      if (last === mark) return;
+      if (last !== undefined || monotonicMs() > until) throw error;
       await pause(RESOLVE_PAUSE_MS);
     }
   }
 
-  async #statusOf(xid: string): Promise<string | null> {
-    const client = await this.#connected();
-    const { rows } = await client.query<{ status: string | null }>('SELECT pg_xact_status($1::text::xid8) AS status', [
-      xid,
-    ]);
-    return rows[0]?.status ?? null;
+  /** One round trip with whatever else is sent. */
+  #leave(mark: number): string {
+    return `INSERT INTO marks (id, mark) VALUES ('${this.#id}', ${mark}) ON CONFLICT (id) DO UPDATE SET mark = ${mark}, at = now()`;
   }
-}
 
-/** One round trip: the transaction and its name. */
-async function begin(client: Client): Promise<string> {
-  const results = (await client.query(
-    'BEGIN; SELECT pg_current_xact_id()::text AS xid',
-  )) as unknown as readonly QueryResult<{ xid: string }>[];
-  const xid = results.at(-1)?.rows[0]?.xid;
-  if (xid === undefined) throw new Error('PostgreSQL gave no transaction id.');
-  return xid;
+  /** It waits for the transaction that is in doubt, should it still be under way, and for the standbys to have what it tells of. */
+  async #lastMark(): Promise<number> {
+    const client = await this.#connected();
+    await client.query('BEGIN');
+    const { rows } = await client.query<{ mark: number }>(
+      'INSERT INTO marks (id, mark) VALUES ($1, 0) ON CONFLICT (id) DO UPDATE SET mark = marks.mark RETURNING mark',
+      [this.#id],
+    );
+    await client.query(COMMIT);
+    return rows[0]?.mark ?? 0;
+  }
 }

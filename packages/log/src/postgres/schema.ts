@@ -102,7 +102,18 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX rows_by_words ON rows USING gin (words);
   CREATE SEQUENCE row_revs;
   `,
+  // The last transaction of each writer connection (`connection.ts`, rule 3).
+  `
+  CREATE TABLE marks (
+    id text PRIMARY KEY,
+    mark bigint NOT NULL,
+    at timestamptz NOT NULL DEFAULT now()
+  ) WITH (fillfactor = 50);
+  `,
 ];
+
+/** Long after nobody can be in doubt about a connection's last transaction. */
+const OLD_MARKS = `DELETE FROM marks WHERE at < now() - interval '1 day'`;
 
 const MIGRATION_LOCK = 0x68_66_6d_67;
 
@@ -120,6 +131,7 @@ export async function migrate(client: ClientBase): Promise<void> {
       if (index < version) continue;
       await client.query(`BEGIN; ${migration}; INSERT INTO holdfast_schema VALUES (${index + 1}); COMMIT`);
     }
+    await client.query(OLD_MARKS);
   } finally {
     await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
   }
