@@ -27,8 +27,8 @@ export type PostgresServer = AsyncDisposable & {
   /** Makes an empty database and gives its URL: what one test should own, where a file shares a server. */
   createDatabase(name: string): Promise<string>;
   databaseUrl(name: string): string;
-  /** One statement in the database `postgres`. */
-  query<T extends object>(text: string): Promise<readonly T[]>;
+  /** Asks it, by default in the database `postgres`. */
+  query<T extends object>(text: string, database?: string): Promise<readonly T[]>;
   /** Ends it as a power cut ends it: SIGKILL to the server, without a checkpoint. `restart` recovers it. */
   crash(): Promise<void>;
   /** Starts the same cluster again, on the same port, after `crash`. */
@@ -153,7 +153,7 @@ function serverOver(cluster: EmbeddedPostgres, place: Place): PostgresServer {
       if ((await serverOf(dir)) !== undefined) await cluster.stop();
       await rm(dir, { recursive: true, force: true });
     })());
-  const query = <T extends object>(text: string): Promise<readonly T[]> => ask<T>(urlOf(port, 'postgres'), text);
+  const query: Query = (text, database = 'postgres') => ask(urlOf(port, database), text);
   return {
     port,
     url: urlOf(port, 'postgres'),

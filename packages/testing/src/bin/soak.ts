@@ -11,7 +11,7 @@ import { parseArgs } from 'node:util';
 import { startGateway } from '../crash/gateway.ts';
 import { judgeRun } from '../crash/judge.ts';
 import { Person, type Service } from '../crash/load.ts';
-import { restingLogs, sceneOf } from '../crash/run.ts';
+import { restingLogs, sceneOf } from '../crash/rest.ts';
 
 const { values } = parseArgs({
   options: {

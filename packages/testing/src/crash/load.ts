@@ -4,7 +4,8 @@
  *
  * 1. A sender sends one message at a time and repeats it, under the same client id, until it is acknowledged.
  * 2. A reader resumes from the last cursor it has, and keeps every entry that it was shown.
- * 3. What a person was told counts from the moment they were told; what was under way when the power went, was not told.
+ * 3. Who hears nothing for `SILENCE_MS` tries again on another connection: a process may be stopped, and a wire half open.
+ * 4. What a person was told counts from the moment they were told; what was under way when the power went, was not told.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { createParser } from 'eventsource-parser';
@@ -31,6 +32,7 @@ export interface Service {
 }
 
 const RETRY_MS = 20;
+const SILENCE_MS = 5_000;
 const headers = { authorization: `Bearer ${TOKEN}`, 'content-type': 'application/json' };
 
 export class Person {
@@ -93,7 +95,7 @@ export class Person {
       const { url, epoch } = this.#service;
       if (url !== undefined) {
         const answer = await post(`${url}${path}`, body).catch(() => undefined);
-        // Rule 3.
+        // Rule 4.
         if (answer !== undefined && epoch === this.#service.epoch && (answer.status < 300 || answer.status === 409))
           return answer.body;
       }
@@ -105,14 +107,23 @@ export class Person {
   async #readOnce(): Promise<void> {
     const { url, epoch } = this.#service;
     if (url === undefined) return;
-    const response = await fetch(`${url}/v1/sessions/${this.sessionId}/events?after=${this.#cursor}`, {
-      headers,
-      signal: this.#end.signal,
-    });
-    if (!response.ok || response.body === null) return;
-    const parser = createParser({ onEvent: ({ id, event, data }) => this.#take(epoch, id, event, data) });
-    const decoder = new TextDecoder();
-    for await (const chunk of response.body) parser.feed(decoder.decode(chunk, { stream: true }));
+    const silent = new AbortController();
+    const watchdog = setTimeout(() => silent.abort(), SILENCE_MS);
+    try {
+      const response = await fetch(`${url}/v1/sessions/${this.sessionId}/events?after=${this.#cursor}`, {
+        headers,
+        signal: AbortSignal.any([this.#end.signal, silent.signal]),
+      });
+      if (!response.ok || response.body === null) return;
+      const parser = createParser({ onEvent: ({ id, event, data }) => this.#take(epoch, id, event, data) });
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body) {
+        watchdog.refresh();
+        parser.feed(decoder.decode(chunk, { stream: true }));
+      }
+    } finally {
+      clearTimeout(watchdog);
+    }
   }
 
   #take(epoch: number, id: string | undefined, event: string | undefined, data: string): void {
@@ -137,6 +148,7 @@ export class Person {
 }
 
 async function post(url: string, body: object): Promise<{ readonly status: number; readonly body: unknown }> {
-  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body) });
+  const signal = AbortSignal.timeout(SILENCE_MS);
+  const response = await fetch(url, { method: 'POST', headers, body: JSON.stringify(body), signal });
   return { status: response.status, body: await response.json() };
 }

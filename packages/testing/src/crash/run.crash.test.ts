@@ -1,13 +1,14 @@
 import { expect, test } from 'vitest';
-import { startPostgres } from '../postgres.ts';
-import { crashRun, type CrashResult } from './run.ts';
+import type { Judgement } from './judge.ts';
+import { crashRun } from './run.ts';
+import { storm } from './storm.ts';
 
 const whole = { lost: [], doubled: [], reordered: [], stuck: [], wrong: [] };
 
 /** A slice of `npm run crash`. */
 const seed = 20_261;
 
-function judged({ lost, doubled, reordered, stuck, wrong }: CrashResult): typeof whole {
+function judged({ lost, doubled, reordered, stuck, wrong }: Judgement): typeof whole {
   return { lost, doubled, reordered, stuck, wrong } as typeof whole;
 }
 
@@ -27,13 +28,8 @@ test('a store that never synced would not survive the power cuts', async () => {
   expect([...result.lost, ...result.wrong].length).toBeGreaterThan(0);
 }, 120_000);
 
-test('R9, R25: kills of a gateway on PostgreSQL', async () => {
-  await using server = await startPostgres();
-  const result = await crashRun({
-    kills: 4,
-    seed: seed + 2,
-    mode: 'kill',
-    storeUrl: await server.createDatabase('crash'),
-  });
-  expect(judged(result)).toEqual(whole);
-}, 180_000);
+test('R9, R25, R36: a storm over three nodes on PostgreSQL: kills, a deploy, a pause beyond the lease, the database killed and failed over', async () => {
+  const result = await storm({ kills: 6, pauses: 1, databaseKills: 1, failovers: 1, seed: seed + 2 });
+  expect({ ...judged(result), stale: result.stale }).toEqual({ ...whole, stale: [] });
+  expect(result.acknowledged).toBeGreaterThan(20);
+}, 240_000);

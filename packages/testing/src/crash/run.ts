@@ -1,5 +1,5 @@
 /**
- * A crash run: a real gateway under load from real clients is killed, again and again, and started again on what is left.
+ * A crash run: a real gateway on SQLite, under load from real clients, is killed again and again, and started again on what is left.
  *
  * Stages of a round: ready → load → the moment (a random one, or right after a turn's start, a tool's, a prompt's, or in mid-drain)
  * → the end (`kill -9`, or a power cut) → the data as the end leaves it → start. After the last round everything comes to rest, and
@@ -9,18 +9,17 @@ import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Entry } from '@holdfast/protocol';
 import { openRecorder, type Recorder } from '../power/recorder.ts';
 import { seeded } from '../power/seeded.ts';
-import { GatewayBroken, startGateway, TOKEN, type GatewayProcess } from './gateway.ts';
+import { GatewayBroken, startGateway, type GatewayProcess } from './gateway.ts';
 import { judgeRun, type Judgement } from './judge.ts';
 import { Person, type Service } from './load.ts';
+import { untilEntry } from './moment.ts';
+import { restingLogs, sceneOf } from './rest.ts';
 
 export interface CrashOptions {
   readonly kills: number;
   readonly seed: number;
-  /** What the gateway keeps its log in. Default: SQLite in a directory of the run. */
-  readonly storeUrl?: string;
   /** `power`: what was not synced may be gone. */
   readonly mode: 'kill' | 'power';
   /** Proves that power cuts are noticed: as if the store never synced. */
@@ -35,14 +34,12 @@ export interface CrashResult extends Judgement {
   readonly moments: Readonly<Record<string, number>>;
 }
 
-const QUIET_MS = 60_000;
 const MOMENTS = ['any', 'any', 'any', 'turn-start', 'tool-start', 'prompt-open', 'turn-end', 'drain'] as const;
 type Moment = (typeof MOMENTS)[number];
 
 export async function crashRun({
   kills,
   seed,
-  storeUrl,
   mode,
   noSync = false,
   sessions = 6,
@@ -64,7 +61,6 @@ export async function crashRun({
     HOLDFAST_WORKSPACE: workspace,
     HOLDFAST_MODEL_TOOLS: 'shell',
     HOLDFAST_DRAIN_MS: '2000',
-    ...(storeUrl === undefined ? {} : { HOLDFAST_STORE: storeUrl }),
   });
 
   try {
@@ -106,27 +102,6 @@ export async function crashRun({
   }
 }
 
-/** Each session has scenes of its own; every run of a tool writes a line that no other writes. */
-export function sceneOf(session: number): (n: number) => string {
-  return (n) => {
-    const key = `seed=${session * 1_000 + n}`;
-    switch ((session + n) % 6) {
-      case 0:
-        return `/scene plain tokens=60 rate=400 ${key}`;
-      case 1:
-        return `/scene tool run="echo ${session}-${n} >> lines.txt" rate=800 ${key}`;
-      case 2:
-        return `/scene thinking tokens=60 rate=600 ${key}`;
-      case 3:
-        return `/scene question rate=800 ${key}`;
-      case 4:
-        return `/scene fast tokens=600 ${key}`;
-      default:
-        return `/scene markdown tokens=120 rate=900 ${key}`;
-    }
-  };
-}
-
 async function theMoment(
   moment: Moment,
   people: readonly Person[],
@@ -140,11 +115,7 @@ async function theMoment(
     gateway.kill('SIGTERM');
     return void (await sleep(random() * 200));
   }
-  const seen = Promise.withResolvers<void>();
-  for (const person of people) person.onEntry = (type) => (type === moment ? seen.resolve() : undefined);
-  // A moment that does not come in time is any moment.
-  await Promise.race([seen.promise, sleep(waitMs + 1_000)]);
-  for (const person of people) person.onEntry = () => undefined;
+  await untilEntry(moment, people, waitMs + 1_000);
   await sleep(random() * 10);
 }
 
@@ -168,46 +139,4 @@ async function end(
   await recorder.rebuild(mark, next, random);
   await rm(data, { recursive: true });
   return next;
-}
-
-/** The logs, once no session has anything left to do, or nothing moves any more. */
-export async function restingLogs(
-  url: string,
-  sessionIds: readonly string[],
-): Promise<ReadonlyMap<string, readonly Entry[]>> {
-  const headers = { authorization: `Bearer ${TOKEN}` };
-  const logs = new Map<string, readonly Entry[]>();
-  const until = performance.now() + QUIET_MS;
-  for (const sessionId of sessionIds) {
-    for (;;) {
-      const response = await fetch(`${url}/v1/sessions/${sessionId}`, { headers });
-      if (response.status === 404) break;
-      const { view } = (await response.json()) as {
-        readonly view: {
-          readonly turn: unknown;
-          readonly queue: readonly unknown[];
-          readonly closing: unknown;
-          readonly prompts: readonly { readonly promptId: string; readonly kind: string }[];
-        };
-      };
-      if (view.turn === null && view.queue.length === 0 && view.closing === null) break;
-      if (performance.now() > until) break;
-      for (const { promptId, kind } of view.prompts) {
-        await fetch(`${url}/v1/sessions/${sessionId}/prompts/${promptId}`, {
-          method: 'POST',
-          headers: { ...headers, 'content-type': 'application/json' },
-          body: JSON.stringify({ answer: kind === 'approval' ? 'once' : 'blue', clientId: `answer-${promptId}` }),
-        });
-      }
-      await sleep(50);
-    }
-    const exported = await fetch(`${url}/v1/sessions/${sessionId}/export`, { headers });
-    if (!exported.ok) continue;
-    const lines = (await exported.text()).trim().split('\n').slice(1, -1);
-    logs.set(
-      sessionId,
-      lines.map((line) => JSON.parse(line) as Entry),
-    );
-  }
-  return logs;
 }
