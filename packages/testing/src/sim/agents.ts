@@ -57,6 +57,8 @@ export interface Call {
   isWhole: boolean;
   /** Answers that it was given, by prompt. */
   readonly answers: ReadonlyMap<string, string>;
+  /** And whose they were. */
+  readonly answerers: Map<string, string | undefined>;
 }
 
 /** A steer that was handed to an agent. */
@@ -185,12 +187,15 @@ async function* play(
     said: 0,
     end: 'open',
     isWhole: false,
+    answerers: new Map(),
     answers: new Map(
       input.progress.prompts.flatMap((prompt) =>
         prompt.answer === undefined ? [] : [[prompt.promptId, prompt.answer] as const],
       ),
     ),
   };
+  for (const { promptId, answer, by } of input.progress.prompts)
+    if (answer !== undefined) call.answerers.set(promptId, by);
   oracle.calls.push(call);
   oracle.onAct(call);
   try {
@@ -334,7 +339,8 @@ async function* perform(
     case 'ask': {
       const asked = Array.from({ length: act.prompts }, () => promptOf(act, context, undefined));
       const heard = async (prompt: (typeof asked)[number]): Promise<void> => {
-        const { answer } = await context.ask(prompt);
+        const { answer, by } = await context.ask(prompt);
+        if (answer !== undefined) call.answerers.set(prompt.promptId, by);
         world.oracle.onAct(call);
         if (answer !== undefined) (call.answers as Map<string, string>).set(prompt.promptId, answer);
       };

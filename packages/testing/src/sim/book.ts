@@ -63,7 +63,7 @@ export class Book {
   /** Who holds the consumer by a living lease. */
   holderOf(name: string, consumer: string, now: number): string | undefined {
     const holder = this.#page(name).owners.get(consumer)?.holder;
-    return holder !== undefined && this.#lives(holder, now) ? holder : undefined;
+    return holder !== undefined && this.hasLease(holder, now) ? holder : undefined;
   }
 
   /** The holder of an epoch, dead or alive. */
@@ -121,7 +121,7 @@ export class Book {
     const owner = page.owners.get(consumer) ?? newOwner();
     const told = `${holder} acquires ${name}: ${show(verdict)}`;
     const present = this.holderOf(name, consumer, now);
-    const wanted = !this.#lives(holder, now)
+    const wanted = !this.hasLease(holder, now)
       ? 'lost'
       : present !== undefined && present !== holder
         ? 'held'
@@ -155,7 +155,7 @@ export class Book {
   }
 
   renewed(holder: string, leaseMs: number, verdict: 'alive' | 'lost', now: number): void {
-    const hasEnded = this.#leaseEnds.has(holder) && !this.#lives(holder, now);
+    const hasEnded = this.#leaseEnds.has(holder) && !this.hasLease(holder, now);
     if ((verdict === 'lost') !== hasEnded)
       this.#violate('L10', `${holder} renews a lease that ${hasEnded ? 'has ended' : 'lives'}: ${verdict}.`);
     if (verdict === 'alive') this.#leaseEnds.set(holder, now + leaseMs);
@@ -201,7 +201,7 @@ export class Book {
     }
   }
 
-  #lives(holder: string, now: number): boolean {
+  hasLease(holder: string, now: number): boolean {
     return (this.#leaseEnds.get(holder) ?? Number.NEGATIVE_INFINITY) > now;
   }
 

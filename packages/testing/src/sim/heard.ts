@@ -6,7 +6,8 @@
  *  H2  A steer that the log calls injected was heard, unless its run was cut short.
  *  H4  A turn's outcome is what its calls came to: it failed where one of them did, was cancelled where somebody stopped it.
  *  H5  What a completed turn has used is what its calls said they had.
- *  H3  An agent runs its tool unasked exactly where somebody allowed it: for this session, or for always (R31).
+ *  H3  An agent runs its tool unasked exactly where somebody allowed it: for this session, or for always (R31). It is
+ *      told who answered.
  */
 import type { Entry } from '@holdfast/protocol';
 import type { Call, Oracle } from './agents.ts';
@@ -27,7 +28,12 @@ export function judgeHeard(truths: ReadonlyMap<string, Truth>, oracle: Oracle, v
         tell,
       );
   }
-  for (const call of oracle.calls) judgeGrant(call, truths, violate);
+  for (const call of oracle.calls) {
+    judgeGrant(call, truths, violate);
+    for (const [promptId, by] of call.answerers)
+      if (truths.get(call.sessionId)?.ledger.prompts.get(promptId)?.answerer !== by)
+        violate('R31', `${call.id} was told that ${by} answered ${promptId}.`);
+  }
 }
 
 /** H1. */

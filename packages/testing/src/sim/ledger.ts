@@ -41,6 +41,7 @@ export interface PromptFate {
   closedAs: 'answered' | 'expired' | 'cancelled' | undefined;
   state: 'open' | 'answered' | 'expired' | 'cancelled';
   answer: string | undefined;
+  answerer: string | undefined;
   /** The seq of the answer that counted. */
   answeredAt: number | undefined;
 }
@@ -149,11 +150,12 @@ export class Ledger {
     if (item !== undefined) item.plain = false;
   }
 
-  #answer({ promptId, answer, seq }: EntryOf<'prompt-answer'>): void {
+  #answer({ promptId, answer, author, seq }: EntryOf<'prompt-answer'>): void {
     const prompt = this.prompts.get(promptId);
     if (prompt?.state !== 'open') return;
     prompt.state = 'answered';
     prompt.answer = answer;
+    prompt.answerer = author;
     prompt.answeredAt = seq;
   }
 
@@ -263,7 +265,13 @@ export class Ledger {
 
   #openPrompt({ promptId, turnId, toolId, seq }: EntryOf<'prompt-open'>): void {
     if (this.prompts.has(promptId)) this.#violate('T4', `${promptId} is opened again at ${seq}.`);
-    const blank = { closedAt: undefined, closedAs: undefined, answer: undefined, answeredAt: undefined };
+    const blank = {
+      closedAt: undefined,
+      closedAs: undefined,
+      answer: undefined,
+      answerer: undefined,
+      answeredAt: undefined,
+    };
     this.prompts.set(promptId, { turnId, toolId, state: 'open', ...blank });
   }
 

@@ -28,6 +28,7 @@ export interface NodeWorld {
   stall: { readonly op: StoreOp; readonly forMs: number; readonly dies: boolean } | undefined;
   newId(prefix: string): string;
   onError(error: unknown): void;
+  violate(law: string, detail: string): void;
 }
 
 export interface Incarnation {
@@ -43,6 +44,8 @@ export class SimNode {
   readonly #world: NodeWorld;
   readonly #skewMs: number;
   #process: Process;
+  /** The names under which its process has had leases. */
+  #holders: readonly string[] = [];
   /** Until when, and how, it is cut off from the store. */
   #cutOff: { readonly untilMs: number; readonly hangs: boolean } | undefined;
 
@@ -88,13 +91,20 @@ export class SimNode {
     if (up === undefined) return;
     this.up = undefined;
     const process = this.#process;
+    const holders = this.#holders;
     const ended = up.service.drain(budgetMs).then(() => up.service.close());
     const restart = (): void => {
       if (this.#process !== process || process.state === 'dead') return;
       this.#world.scheduler.kill(process);
       this.#startLater(process, RESTART_MS);
     };
-    void ended.then(restart, restart);
+    void ended.then(() => {
+      // A lease that it had given up before ends by itself.
+      const last = holders.at(-1) ?? '';
+      if (process.state === 'running' && this.#world.store.hasLease(last, this.#world.scheduler.nowMs))
+        this.#world.violate('L10', `${this.#name} has closed, and keeps the lease of ${last}.`);
+      restart();
+    }, restart);
     // Whoever stops a process waits so long and no longer.
     this.#world.scheduler.after(this.#world.outside, budgetMs + 10_000, restart, 'kill');
   }
@@ -113,6 +123,8 @@ export class SimNode {
       store,
       step: (label) => this.#step(process, label),
     });
+    const holders: string[] = [];
+    this.#holders = holders;
     const service = await openSessionService({
       log,
       agents: agentsOf({
@@ -124,7 +136,7 @@ export class SimNode {
         sleep: (ms) => scheduler.sleep(process, ms, 'agent'),
       }),
       clock: clockOf(scheduler, process, this.#skewMs),
-      randomId: () => this.#world.newId(this.#name),
+      randomId: () => this.#newHolder(holders),
       turnsMax: plan.turnsMax,
       queueMax: plan.queueMax,
       onError: (error) => this.#world.onError(error),
@@ -139,6 +151,12 @@ export class SimNode {
       await this.#world.scheduler.sleep(process, POLL_MS, 'timer');
       await log.poll().catch((error: unknown) => this.#world.onError(error));
     }
+  }
+
+  #newHolder(holders: string[]): string {
+    const id = this.#world.newId(this.#name);
+    holders.push(id);
+    return id;
   }
 
   #stall(process: Process): void {

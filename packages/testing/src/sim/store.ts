@@ -107,6 +107,10 @@ export class WatchedStore extends MemoryStore {
     return names;
   }
 
+  hasLease(holder: string, now: number): boolean {
+    return this.#book.hasLease(holder, now);
+  }
+
   hasKey(sessionId: string, clientId: string): boolean {
     return this.#book.hasKey(`${SESSION}${sessionId}`, clientId);
   }
