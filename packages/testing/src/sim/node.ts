@@ -15,6 +15,7 @@ import type { WatchedStore } from './store.ts';
 const REFUSED: Fault = fault('storage-unavailable', 'The store is away.');
 const RESTART_MS = 500;
 const POLL_MS = 500;
+const LEASE_LEFT_MS = 5_000;
 
 export interface NodeWorld {
   readonly plan: Plan;
@@ -99,9 +100,9 @@ export class SimNode {
       this.#startLater(process, RESTART_MS);
     };
     void ended.then(() => {
-      // A lease that it had given up before ends by itself.
+      // One that is about to end may have been given up before.
       const last = holders.at(-1) ?? '';
-      if (process.state === 'running' && this.#world.store.hasLease(last, this.#world.scheduler.nowMs))
+      if (process.state === 'running' && this.#world.store.hasLease(last, this.#world.scheduler.nowMs + LEASE_LEFT_MS))
         this.#world.violate('L10', `${this.#name} has closed, and keeps the lease of ${last}.`);
       restart();
     }, restart);

@@ -253,7 +253,12 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     const services = (): readonly SessionService[] =>
       this.nodes.flatMap(({ up }) => (up === undefined ? [] : [up.service]));
     const world: ExamWorld = {
-      ...{ store, receipts, service, services, draw, violate },
+      store,
+      receipts,
+      service,
+      services,
+      draw,
+      violate,
       sessions: this.#sessions,
       calls: this.oracle.calls,
       sleep: (ms) => scheduler.sleep(this.outside, ms, 'exam'),
