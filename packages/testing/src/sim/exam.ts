@@ -107,9 +107,10 @@ async function examineNew(world: ExamWorld): Promise<void> {
       clientId: newId('c') as ClientId,
       author: EXAMINER,
     });
+  while (truth.view.turn !== null) await sleep(20);
+  const tookMs = nowMs() - stoppedMs;
   while (!isOver()) await sleep(20);
   const call = calls.findLast((other) => other.turnId === turnId);
-  const tookMs = nowMs() - stoppedMs;
   if (wasStopped && tookMs > (call?.isDeaf === true ? STOP_DEAF_MS : STOP_MS) + TITLE_MS)
     violate('R13', `${sessionId}: ${turnId} was stopped, and went on for ${tookMs} ms.`);
   const { outcome } = truth.ledger.turns.get(turnId) ?? {};
@@ -305,6 +306,9 @@ async function examineDeletion({ store, sessions, receipts, service, violate }: 
     if (answer.kind === 'ok' || answer.fault.kind !== 'session-deleted')
       violate('L11', `${sessionId} is deleted, and answers ${answer.kind === 'ok' ? 'ok' : answer.fault.kind}.`);
   const listed = await service().list({ owner, limit: 100 });
+  const others = sessions.filter((id) => id !== sessionId);
+  if (!others.every((id) => listed.sessions.some((summary) => summary.sessionId === id)))
+    violate('L11', `${sessionId} is deleted, and others with it.`);
   if (listed.sessions.some((summary) => summary.sessionId === sessionId))
     violate('L11', `${sessionId} is deleted, and listed.`);
   const items = await service().feed({ owner, after: 0, limit: 100 });

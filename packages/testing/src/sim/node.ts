@@ -8,14 +8,15 @@ import { openSessionService, type SessionService } from '@holdfast/session';
 import type { Log } from '@holdfast/log';
 import { agentsOf, type Oracle } from './agents.ts';
 import { clockOf } from './clock.ts';
-import type { Plan, StoreOp } from './plan.ts';
+import type { Fault as PlannedFault, Plan, StoreOp } from './plan.ts';
 import { newProcess, type Process, type Scheduler } from './scheduler.ts';
 import type { WatchedStore } from './store.ts';
 
 const REFUSED: Fault = fault('storage-unavailable', 'The store is away.');
 const RESTART_MS = 500;
 const POLL_MS = 500;
-const LEASE_LEFT_MS = 5_000;
+/** Faults that do not keep a process that lives from its store. */
+const SWIFT: ReadonlySet<PlannedFault['kind']> = new Set(['crash', 'drain', 'network', 'ambush']);
 
 export interface NodeWorld {
   readonly plan: Plan;
@@ -100,9 +101,10 @@ export class SimNode {
       this.#startLater(process, RESTART_MS);
     };
     void ended.then(() => {
-      // One that is about to end may have been given up before.
+      // Where the store was slow to answer, it may have been given up before.
       const last = holders.at(-1) ?? '';
-      if (process.state === 'running' && this.#world.store.hasLease(last, this.#world.scheduler.nowMs + LEASE_LEFT_MS))
+      const isSure = process.state === 'running' && this.#world.plan.faults.every(({ kind }) => SWIFT.has(kind));
+      if (isSure && this.#world.store.hasLease(last, this.#world.scheduler.nowMs))
         this.#world.violate('L10', `${this.#name} has closed, and keeps the lease of ${last}.`);
       restart();
     }, restart);

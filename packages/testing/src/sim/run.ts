@@ -19,6 +19,7 @@ import { judgeFinished } from './laws.ts';
 import type { Violate } from './ledger.ts';
 import { SimNode, type Incarnation, type NodeWorld } from './node.ts';
 import type { Fault, Plan } from './plan.ts';
+import { judgeShown } from './shown.ts';
 import { SimReader, type ReaderWorld } from './reader.ts';
 import { newProcess, Scheduler, type Driven, type Pace, type Process } from './scheduler.ts';
 import { WatchedStore, type Ambush } from './store.ts';
@@ -159,6 +160,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     if (this.violations.length > 0) return;
     const { store, oracle, receipts } = this;
     store.audit(this.scheduler.nowMs);
+    for (const [id, truth] of store.truths) judgeShown(truth, (law, detail) => this.violate(law, `${id}: ${detail}`));
     judgeHeard(store.truths, oracle, (law, detail) => this.violate(law, detail));
     judgeFinished({ store, oracle, receipts, readers, loaded, violate: (law, detail) => this.violate(law, detail) });
     await this.#stage('exam', this.#examine());
@@ -195,7 +197,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       if (view.prompts.some((prompt) => prompt.deadlineAt !== null)) return false;
     }
     return (
-      this.nodes.every((node) => node.up !== undefined) &&
+      this.nodes.every(({ up }) => up?.process.state === 'running') &&
       (starved || this.store.pending('run', 1, '', this.scheduler.nowMs).length === 0)
     );
   }
