@@ -85,6 +85,14 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
     };
   }
 
+  /**
+   * For a reader that never waits: each chunk as it comes, without a promise for each. `take` says whether to go on; `false`
+   * ends the request, as a throw does. Resolves at the end. @throws FaultError, or what `take` threw.
+   */
+  each(take: (bytes: Uint8Array) => boolean): Promise<void> {
+    return this.#pump.each(take);
+  }
+
   /** Lines without their ends: LF, CR or CRLF, over any chunking. @throws FaultError `line-too-large`. */
   async *lines(lineCharsMax: number = 4 * MIB): AsyncGenerator<string, undefined> {
     let batch: string[] = [];
@@ -141,6 +149,8 @@ const READ = new Uint8Array();
 interface Waiter {
   resolve(result: IteratorResult<Uint8Array, undefined>): void;
   reject(error: unknown): void;
+  /** It takes all that comes, and is resolved at the end. */
+  readonly take?: (bytes: Uint8Array) => boolean;
 }
 
 /** The sink of the wire and the source of the iterator. S1: `#phase` only goes forward. */
@@ -193,6 +203,7 @@ class Pump implements WireSink {
   chunk(bytes: Uint8Array): void {
     if (this.#phase !== 'streaming' || bytes.length === 0) return;
     const waiter = this.#waiter;
+    if (waiter?.take !== undefined) return this.#give(waiter, bytes);
     if (waiter !== undefined) {
       this.#waiter = undefined;
       waiter.resolve({ done: false, value: bytes });
@@ -226,28 +237,55 @@ class Pump implements WireSink {
 
   next(): Promise<IteratorResult<Uint8Array, undefined>> {
     const bytes = this.#dequeue();
-    if (bytes !== undefined) {
-      this.#account(-bytes.length);
-      return Promise.resolve({ done: false, value: bytes });
+    if (bytes !== undefined) return Promise.resolve({ done: false, value: bytes });
+    return new Promise((resolve, reject) => this.#await({ resolve, reject }));
+  }
+
+  each(take: (bytes: Uint8Array) => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { resolve: () => resolve(), reject, take };
+      this.#await(waiter);
+      for (let bytes; this.#waiter === waiter && (bytes = this.#dequeue()) !== undefined;) this.#give(waiter, bytes);
+      if (this.#phase === 'over') this.#wake();
+    });
+  }
+
+  /** Whoever comes after the end hears of it at once. */
+  #await(waiter: Waiter): void {
+    if (this.#waiter !== undefined) return waiter.reject(new TypeError('A byte stream has one reader.'));
+    this.#waiter = waiter;
+    if (this.#phase === 'over' && this.#first === this.#queue.length) this.#wake();
+  }
+
+  /** What it throws is its caller's, and never the wire's. */
+  #give(waiter: Waiter, bytes: Uint8Array): void {
+    try {
+      if (waiter.take?.(bytes) === true) return;
+      this.#waiter = undefined;
+      waiter.resolve(DONE);
+    } catch (error) {
+      this.#waiter = undefined;
+      waiter.reject(error);
     }
-    if (this.#phase === 'over') {
-      const failure = this.#failure;
-      this.#failure = undefined;
-      return failure === undefined ? Promise.resolve(DONE) : Promise.reject(new FaultError(failure));
-    }
-    if (this.#waiter !== undefined) return Promise.reject(new TypeError('A byte stream has one reader.'));
-    return new Promise((resolve, reject) => (this.#waiter = { resolve, reject }));
+    this.cancel(undefined);
+  }
+
+  #wake(): void {
+    const waiter = this.#waiter;
+    if (waiter === undefined) return;
+    const failure = this.#failure;
+    this.#waiter = undefined;
+    this.#failure = undefined;
+    if (failure === undefined) waiter.resolve(DONE);
+    else waiter.reject(new FaultError(failure));
   }
 
   #finish(failure: Fault | undefined): void {
     if (this.#phase === 'over') return;
     this.#phase = 'over';
+    this.#failure = failure;
     this.#release();
-    const waiter = this.#waiter;
-    this.#waiter = undefined;
-    if (waiter === undefined) this.#failure = failure;
-    else if (failure === undefined) waiter.resolve(DONE);
-    else waiter.reject(new FaultError(failure));
+    this.#wake();
   }
 
   #release(): void {
@@ -291,6 +329,7 @@ class Pump implements WireSink {
     if (bytes === undefined) return undefined;
     // Let go of it now: the array may not be cut for a thousand pieces more.
     this.#queue[this.#first++] = READ;
+    this.#account(-bytes.length);
     if (this.#first === this.#queue.length) this.#dropPieces();
     else if (this.#first > 1024) {
       this.#queue = this.#queue.slice(this.#first);

@@ -162,6 +162,49 @@ export const byteStreamCases: readonly ByteStreamCase[] = [
     },
   },
   {
+    name: 'A5: a reader that never waits: false and a throw end the request, and the throw is its caller’s',
+    async run(setting) {
+      for (const [index, leaves] of [false, true].entries()) {
+        await using connection = setting.transport.open();
+        const { body } = await script(setting, connection, ['data: 1\n\n', 'data: 2\n\n'], 'hang');
+        let chunks = 0;
+        const reading = body.each(() => {
+          chunks++;
+          if (leaves) throw new RangeError('the reader failed');
+          return false;
+        });
+        const ending = await reading.then(() => 'resolved', String);
+        equal(ending, leaves ? 'RangeError: the reader failed' : 'resolved', 'how it ended');
+        equal(chunks, 1, 'chunks');
+        await facts(setting, 'closed', index + 1);
+      }
+    },
+  },
+  {
+    name: 'A6: a reader that never waits gets every byte as it comes, and then the end',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/bytes', { bytes: 300_000 });
+      equal(await eachOfPattern(body), 300_000, 'bytes');
+      equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
+    },
+  },
+  {
+    name: 'A6: a reader that never waits and comes late gets every accepted byte, and then the fault, once',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/bytes', { bytes: 300_000, end: 'hang' });
+      while (body.bufferedBytes < 300_000) await tick(setting, 5);
+      connection.close();
+      let bytes = 0;
+      const reading = body.each((chunk) => (bytes += chunk.length) > 0);
+      equal(await faultOf(reading), 'cancelled', 'fault');
+      equal(bytes, 300_000, 'bytes');
+      equal(body.bufferedBytes, 0, 'what waits');
+      equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
+    },
+  },
+  {
     name: 'A6: a connection closed in mid-stream ends the iterator after every accepted byte',
     async run(setting) {
       const connection = setting.transport.open();
@@ -323,6 +366,17 @@ async function standstill(setting: Setting): Promise<number> {
     last = sentBytes;
   }
   return last;
+}
+
+/** @returns how many bytes there were, each of them right. */
+async function eachOfPattern(body: SafeByteStream): Promise<number> {
+  let offset = 0;
+  await body.each((bytes) => {
+    holds(patternHolds(bytes, offset), `the bytes from ${offset} on are those that were sent`);
+    offset += bytes.length;
+    return true;
+  });
+  return offset;
 }
 
 /** @returns how many bytes there were, each of them right. */
