@@ -180,6 +180,11 @@ export class LiveSessions {
     return this.#lives.size;
   }
 
+  /** Somebody has its view, or has asked for it. */
+  has(sessionId: SessionId): boolean {
+    return this.#lives.has(sessionId);
+  }
+
   /** Runs `use` with the session's view: whole, and as far as this process has heard. */
   async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
     const joined = this.#lives.get(sessionId);

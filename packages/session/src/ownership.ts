@@ -137,23 +137,34 @@ export class Ownership {
   async #hold(sessionId: SessionId, slot: TenureSlot): Promise<void> {
     const holder = this.#holder;
     if (holder.kind !== 'held') return;
-    // The view is there already where a command was just taken: it is kept over the claim.
-    const held = await this.#options.lives.with(sessionId, async (live) => ({
-      kind: await this.#holdAs(holder.id, live, slot),
-    }));
+    const { lives } = this.#options;
+    // A view that is there (a command was just taken) is kept over the claim. One that is not is loaded by whoever gets the session
+    // alone: after a node has died, all others want all of its sessions.
+    const early = lives.has(sessionId) ? undefined : await this.#claim(sessionId, holder.id);
+    const held =
+      early !== undefined && early.kind !== 'acquired'
+        ? early
+        : await lives.with(sessionId, async (live) => ({
+            kind: await this.#holdAs(holder.id, live, slot, early ?? (await this.#claim(sessionId, holder.id))),
+          }));
     // It is (or may be) ours, and nobody else takes up what we hold: look again.
     const mine = this.#isHolder(holder.id) && (held.kind === 'lost' || held.kind === 'unavailable');
     if (mine) this.#once(this.#options.sweepMs, () => this.wake(sessionId));
+  }
+
+  async #claim(sessionId: SessionId, holderId: string): Promise<AcquireVerdict> {
+    const acquired = await this.#options.log.consumers.acquire(streamOf(sessionId), 'run', holderId);
+    if (acquired.kind === 'lost') this.#loseLease(holderId);
+    return acquired;
   }
 
   async #holdAs(
     holderId: string,
     live: LiveSession,
     slot: TenureSlot,
+    acquired: AcquireVerdict,
   ): Promise<TenureEnd | Exclude<AcquireVerdict['kind'], 'acquired'>> {
     const { log } = this.#options;
-    const acquired = await log.consumers.acquire(streamOf(live.sessionId), 'run', holderId);
-    if (acquired.kind === 'lost') this.#loseLease(holderId);
     if (acquired.kind !== 'acquired') return acquired.kind;
     await live.reached(acquired.head);
     const rows = await loadRowState(log, live.sessionId);

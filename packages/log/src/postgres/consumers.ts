@@ -5,7 +5,7 @@
  *    raises it come one after the other.
  * 2. A holder's lease is read `FOR SHARE`: a renewal that is under way counts.
  * 3. `behind` says `acked < head` or held: set by appends and acquires, cleared by the release that finds nothing left.
- * 4. What is asked for at once is one transaction (`group.ts`): a node that takes over a thousand sessions does it in four.
+ * 4. What is asked for at once is one transaction (`group.ts`): a node that takes over a thousand sessions does it in one.
  */
 import type { Client } from 'pg';
 import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';

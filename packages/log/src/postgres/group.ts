@@ -7,7 +7,7 @@ import type { Client } from 'pg';
 import type { Connection } from './connection.ts';
 import { isConnectionError } from './lane.ts';
 
-const GROUP_MAX = 256;
+const GROUP_MAX = 1_000;
 
 interface Step<Request, Verdict> {
   readonly request: Request;
