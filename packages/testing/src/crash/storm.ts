@@ -42,9 +42,9 @@ export interface StormResult extends Judgement {
 }
 
 const NODES = [0, 1, 2] as const;
-/** A lease is ten seconds. */
-const PAUSE_MS = 11_000;
-const PAUSE_MORE_MS = 3_000;
+const LEASE_MS = 4_000;
+const PAUSE_MS = LEASE_MS + 500;
+const PAUSE_MORE_MS = 2_500;
 const MOMENTS: readonly (EntryMoment | 'any')[] = ['any', 'any', 'turn-start', 'tool-start', 'prompt-open', 'turn-end'];
 
 export async function storm({ seed, sessions = 6, onEvent, ...counts }: StormOptions): Promise<StormResult> {
@@ -62,6 +62,7 @@ export async function storm({ seed, sessions = 6, onEvent, ...counts }: StormOpt
       HOLDFAST_WORKSPACE: workspace,
       HOLDFAST_MODEL_TOOLS: 'shell',
       HOLDFAST_DRAIN_MS: '2000',
+      HOLDFAST_LEASE_MS: String(LEASE_MS),
     })),
     (it) => it.stop(),
   );
