@@ -58,6 +58,7 @@ export class Ownership {
   readonly #granted = new Set<SessionId>();
   readonly #timers = new Set<Timer>();
   #holder: Holder = { kind: 'none' };
+  #renewing: Promise<void> = Promise.resolve();
   #drain: 'no' | 'finishing' | 'now' = 'no';
   #slots: number;
 
@@ -124,6 +125,8 @@ export class Ownership {
     this.#timers.clear();
     this.#cutAll();
     await Promise.all([...this.#tenures.values()].map((held) => held.ended));
+    // A renewal that was under way gives up what it got by itself.
+    await this.#renewing;
     if (holder.kind === 'held') await this.#options.log.holders.leave(holder.id);
   }
 
@@ -220,8 +223,13 @@ export class Ownership {
 
   // ── the lease ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #renew(): Promise<void> {
-    if (this.#holder.kind === 'closed') return;
+  #renew(): Promise<void> {
+    const renewal = this.#holder.kind === 'closed' ? Promise.resolve() : this.#renewOnce();
+    this.#renewing = renewal.catch(() => undefined);
+    return renewal;
+  }
+
+  async #renewOnce(): Promise<void> {
     const { log, clock, leaseMs, newHolderId } = this.#options;
     const before = this.#holder;
     const id = before.kind === 'held' ? before.id : newHolderId();
@@ -238,6 +246,8 @@ export class Ownership {
     if (renewed.kind !== 'alive' || !stillMine) {
       guard.cancel();
       if (renewed.kind === 'lost') this.#loseLease(id);
+      // The store alone believes in it: others need not wait for its end.
+      if (renewed.kind === 'alive') await log.holders.leave(id);
       return;
     }
     if (current.kind === 'held') current.guard.cancel();
