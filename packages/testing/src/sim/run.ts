@@ -8,7 +8,7 @@
  *
  * R1  A run takes nothing from outside but its plan: the same plan, the same trace hash.
  */
-import { FaultError, type SessionId, type View } from '@holdfast/protocol';
+import { FaultError, type Entry, type SessionId, type View } from '@holdfast/protocol';
 import type { SessionService } from '@holdfast/session';
 import { seeded } from '../power/seeded.ts';
 import type { Call, Oracle } from './agents.ts';
@@ -49,6 +49,8 @@ export interface Outcome {
   /** How many times there was a next step to be chosen. */
   readonly picks: number;
   readonly trace: readonly string[];
+  /** What was in the log of each session. */
+  readonly logs: ReadonlyMap<string, readonly Entry[]>;
 }
 
 export async function simulate(plan: Plan, options: { readonly trace?: boolean } = {}): Promise<Outcome> {
@@ -62,6 +64,7 @@ export async function simulate(plan: Plan, options: { readonly trace?: boolean }
     picks: scheduler.picks,
     violations,
     trace: scheduler.trace ?? [],
+    logs: new Map([...world.store.truths].map(([id, { entries }]) => [id, entries])),
   };
 }
 

@@ -13,6 +13,7 @@ const worldOf =
       picks: 100,
       hash: 0,
       trace: [],
+      logs: new Map(),
       violations: isBad(plan) ? [{ law: 'T1', detail: '', step: 1 }] : [],
     });
 
