@@ -5,6 +5,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { rehearse } from '@holdfast/agents/rehearse';
 import { configHelp, configOf, startGateway } from '@holdfast/gateway';
+import { isFaultKind } from '@holdfast/protocol/fault';
 import type { Command } from 'commander';
 import { expect, test } from 'vitest';
 import { createProgram } from '../src/program.ts';
@@ -18,7 +19,9 @@ const DOCUMENTS = [
   'PROTOCOL.md',
   'CONTRIBUTING.md',
   'CHANGELOG.md',
-  ...['docs', 'decisions', 'deploy'].flatMap((folder) => readdirSync(path.join(ROOT, folder)).map((name) => `${folder}/${name}`)),
+  ...['docs', 'decisions', 'deploy'].flatMap((folder) =>
+    readdirSync(path.join(ROOT, folder)).map((name) => `${folder}/${name}`),
+  ),
 ].filter((name) => name.endsWith('.md'));
 
 /** A block that is marked by a comment in front of it. */
@@ -70,7 +73,9 @@ test.each(DOCUMENTS)('%s: its links lead somewhere, and the files that it names 
   const links = [...text.matchAll(/\]\((?!\w+:|#)([^)#\s]+)[^)]*\)/g)].map((it) =>
     path.join(path.dirname(file), it[1]!),
   );
-  const named = [...text.matchAll(/`((?:packages|apps|tools|docs|decisions|bench|deploy)\/[\w./-]+)`/g)].map((it) => it[1]!);
+  const named = [...text.matchAll(/`((?:packages|apps|tools|docs|decisions|bench|deploy)\/[\w./-]+)`/g)].map(
+    (it) => it[1]!,
+  );
   const absent = [...links, ...named].filter((name) => !existsSync(path.join(ROOT, name)));
   expect(absent).toEqual([]);
 });
@@ -124,6 +129,22 @@ test('the settings that the documents name exist, with the defaults that they sa
       if (variables[index] !== 'HOLDFAST_DATA')
         expect([variables[index], known.get(variables[index]!)]).toEqual([variables[index], value]);
   }
+});
+
+test('the metrics and faults that docs/sizing.md would be woken by exist', async () => {
+  const gateway = await startGateway(
+    configOf({ port: 0, store: { kind: 'memory' }, log: 'silent', token: 'hf_metrics' }),
+  );
+  const response = await fetch(`${gateway.url}/metrics`, { headers: { authorization: 'Bearer hf_metrics' } });
+  const exported = [...(await response.text()).matchAll(/^# TYPE (\w+)/gm)].map((it) => it[1]!);
+  await gateway.close();
+  const text = read('docs/sizing.md');
+  const named = [...text.matchAll(/holdfast_\w+/g)].map(([name]) => name.replace(/_bucket$/, ''));
+  expect(named.length).toBeGreaterThan(8);
+  expect(named.filter((name) => !exported.includes(name))).toEqual([]);
+  const faults = [...text.matchAll(/fault=~?"([^"]+)"/g)].flatMap((it) => it[1]!.split('\\|'));
+  expect(faults.length).toBeGreaterThan(5);
+  expect(faults.filter((name) => !isFaultKind(name))).toEqual([]);
 });
 
 test('docs/behaviours.md and docs/races.md are true: each test that they name exists, and each construction', () => {
