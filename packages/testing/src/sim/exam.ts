@@ -111,7 +111,9 @@ async function examineNew(world: ExamWorld): Promise<void> {
   const tookMs = nowMs() - stoppedMs;
   while (!isOver()) await sleep(20);
   const call = calls.findLast((other) => other.turnId === turnId);
-  if (wasStopped && tookMs > (call?.isDeaf === true ? STOP_DEAF_MS : STOP_MS) + TITLE_MS)
+  // A fault that had just ended may still cost its owner the lease.
+  const isUndisturbed = (): boolean => truth.ledger.holders.size === 1;
+  if (isUndisturbed() && wasStopped && tookMs > (call?.isDeaf === true ? STOP_DEAF_MS : STOP_MS) + TITLE_MS)
     violate('R13', `${sessionId}: ${turnId} was stopped, and went on for ${tookMs} ms.`);
   const { outcome } = truth.ledger.turns.get(turnId) ?? {};
   const { afterMs, title } = titleFor(text);
@@ -119,7 +121,7 @@ async function examineNew(world: ExamWorld): Promise<void> {
   if (isAsked) await sleep(Math.max(0, afterMs) + 200);
   // A title that fails in time leaves the first words; one that fails too late leaves none.
   const wanted = !isAsked ? text : (title ?? null);
-  if (truth.view.title !== wanted)
+  if (isUndisturbed() && truth.view.title !== wanted)
     violate('E8', `${sessionId} is called "${truth.view.title}" after ${outcome}; it should be "${wanted}".`);
   while (store.isHeld(sessionId, nowMs())) await sleep(20);
   await examineRest(world);

@@ -71,6 +71,8 @@ export class Ledger {
   readonly items: Map<string, Item> = new Map();
   readonly prompts: Map<string, PromptFate> = new Map();
   readonly turns: Map<string, TurnFate> = new Map();
+  /** Who has owned the session. */
+  readonly holders: Set<string | undefined> = new Set();
   running: TurnFate | undefined;
   #epoch = 0;
   readonly #violate: Violate;
@@ -107,6 +109,7 @@ export class Ledger {
         return undefined;
       default:
         this.#fence(entry, epoch);
+        this.holders.add(holder);
         return this.#runEvent(entry, holder);
     }
   }
