@@ -30,19 +30,26 @@ export interface Stand {
   open(sessionId: string): Promise<void>;
   send(node: number, sessionId: string, clientId: string, text: string): Promise<Answer>;
   watch(node: number, sessionId: string, after?: string): Watch;
+  /** Through the balancer. */
+  watchAnyNode(sessionId: string, after?: string): Watch;
   /** The node that runs the turn which has begun, and another: whichever comes first takes up a message. */
   runner(): Promise<readonly [number, number]>;
 }
 
 /** Everything is gone when the test is. */
-export async function openStand(count: number, env: Env = {}, server?: PostgresServer): Promise<Stand> {
+export async function openStand(
+  count: number,
+  env: Env = {},
+  given?: { readonly server: PostgresServer; readonly tablespace: string },
+): Promise<Stand> {
   const stack = new AsyncDisposableStack();
   onTestFinished(() => stack.disposeAsync());
   const workspace = await mkdtemp(path.join(os.tmpdir(), 'holdfast-nodes-'));
   stack.defer(() => rm(workspace, { recursive: true, force: true }));
-  const database = server ?? stack.use(await startPostgres());
+  const database = given?.server ?? stack.use(await startPostgres());
   const name = `nodes_${path.basename(workspace).slice(-6).toLowerCase()}`;
   const url = new URL(await database.createDatabase(name));
+  if (given !== undefined) await database.query(`ALTER DATABASE ${name} SET TABLESPACE ${given.tablespace}`);
   const wires: Balancer[] = [];
   for (let node = 0; node < count; node += 1)
     wires.push(stack.adopt(await startBalancer([database.port]), (wire) => wire.close()));
@@ -65,6 +72,11 @@ export async function openStand(count: number, env: Env = {}, server?: PostgresS
     });
     return { status: response.status, body: JSON.parse((await response.text()) || '{}') as Answer['body'] };
   };
+  const watch = (origin: string, sessionId: string, after = '0'): Watch => {
+    const opened = new Watch(`${origin}/v1/sessions/${sessionId}/events?after=${after}`);
+    onTestFinished(() => opened.close());
+    return opened;
+  };
   const all = wires.map((_, node) => node);
   return {
     server: database,
@@ -75,11 +87,8 @@ export async function openStand(count: number, env: Env = {}, server?: PostgresS
     open: async (sessionId) => void (await ask(0, 'POST', '/v1/sessions', { sessionId })),
     send: (node, sessionId, clientId, text) =>
       ask(node, 'POST', `/v1/sessions/${sessionId}/messages`, { clientId, text }),
-    watch(node, sessionId, after = '0') {
-      const watch = new Watch(`${nodes.gateway(node).url}/v1/sessions/${sessionId}/events?after=${after}`);
-      onTestFinished(() => watch.close());
-      return watch;
-    },
+    watch: (node, sessionId, after) => watch(nodes.gateway(node).url, sessionId, after),
+    watchAnyNode: (sessionId, after) => watch(nodes.balancer.origin, sessionId, after),
     async runner() {
       const runner = await nodes.busiest(all);
       return [runner, (runner + 1) % count];
