@@ -4,7 +4,8 @@
  *  1. A message at gateway A, whose session is owned by B: until its `turn-start` is at a reader on C.
  *  2. Events that one node appends: until a subscription on another has them, at two rates; and through gateways to a socket.
  *  3. Transactions of the database an event, with 2 and with 4 gateways that carry the same load each.
- *  4. A gateway with 1,000 running turns is killed: from the end of its lease until all of them are owned, and go on.
+ *  4. What one channel of notifications costs the server, by the nodes that listen.
+ *  5. A gateway with 1,000 running turns is killed: from the end of its lease until all of them are owned, and go on.
  */
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,6 +13,7 @@ import { fileURLToPath } from 'node:url';
 import { Client } from 'pg';
 import { startPostgres } from '@holdfast/testing/postgres';
 import { CpuMeter } from './nodes/cpu.ts';
+import { measureNotify } from './nodes/notify.ts';
 import { percentile, rounded, type BenchOptions, type BenchResult, type BenchRow, type Goal } from './bench.ts';
 
 const NODE = fileURLToPath(new URL('nodes/node.ts', import.meta.url));
@@ -305,7 +307,7 @@ async function commits(url: string): Promise<number> {
   return Number(row?.n);
 }
 
-// ── 4: take-over ────────────────────────────────────────────────────────────────────────────────────────────────────
+// ── 5: take-over ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface TakeOver {
   readonly ownedMs: number;
@@ -407,6 +409,8 @@ export async function run({ seconds }: BenchOptions): Promise<BenchResult> {
       got: rounded(four.figures['transactions/event'] / two.figures['transactions/event']),
       atMost: 1.1,
     });
+
+    rows.push(...(await measureNotify(await database(), seconds)));
 
     const { ownedMs, goingOnMs, cpuMs } = await measureTakeOver(await database());
     rows.push({
