@@ -4,6 +4,9 @@ import { planOf } from './plan.ts';
 import { simulate } from './run.ts';
 import type { Chunk, Told } from './seeds.ts';
 
+// Refusals and cancellations are errors by the thousand, and nobody reads where they were made.
+Error.stackTraceLimit = 0;
+
 parentPort?.on('message', ({ from, runs, trace }: Chunk) => {
   void (async () => {
     for (let seed = from; seed < from + runs; seed += 1) {

@@ -10,6 +10,8 @@ import type { Violation } from './run.ts';
 
 const CHUNK_RUNS = 20;
 const HANG_MS = 20_000;
+/** A run makes much and keeps little of it. */
+const ROOM = { maxYoungGenerationSizeMb: 64 };
 
 export interface Violated {
   readonly seed: number;
@@ -86,7 +88,7 @@ async function work(
 ): Promise<void> {
   let worker: Worker | undefined;
   for (let chunk = takeChunk(); chunk !== undefined;) {
-    worker ??= new Worker(new URL('seeds-thread.ts', import.meta.url));
+    worker ??= new Worker(new URL('seeds-thread.ts', import.meta.url), { resourceLimits: ROOM });
     const rest = await runChunk(worker, chunk, take, isOver);
     if (rest !== undefined) {
       await worker.terminate();
