@@ -1,5 +1,5 @@
 /** Moving a store: what was promised before is kept after, whichever way it goes and wherever it is cut off. */
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import Database from 'better-sqlite3';
@@ -31,7 +31,7 @@ afterAll(async () => {
 const newDir = (): string => path.join(root, `d${(made += 1)}`);
 const newDatabase = (): Promise<string> => server.createDatabase(`m${(made += 1)}`);
 const sqliteLog = async (dir: string): Promise<Log> => {
-  await (await import('node:fs/promises')).mkdir(dir, { recursive: true });
+  await mkdir(dir, { recursive: true });
   return openSqliteLog({ dir });
 };
 const postgresLog = (url: string): Promise<Log> => openPostgresLog({ url, node: `n${(made += 1)}` });
@@ -286,6 +286,18 @@ test('a bit that flipped in the copy is found, named, and nothing is put in plac
   expect(await moving(openSqliteSource(dir), openSqliteTarget(other, { restart: true }))).toMatchObject({
     kind: 'moved',
   });
+});
+
+test('a source with a damaged page says so, and is no bug', async () => {
+  const dir = await filledDir();
+  const file = path.join(dir, 'holdfast.db');
+  const bytesOfFile = await readFile(file);
+  // The first page is the schema's: the file is still a database.
+  for (let at = 40_960; at < bytesOfFile.length; at += 8_192) bytesOfFile.fill(0xff, at, at + 64);
+  await writeFile(file, bytesOfFile);
+  const moved = moving(openSqliteSource(dir), openSqliteTarget(newDir()));
+  await expect(moved).rejects.toMatchObject({ fault: { kind: 'storage-unavailable' } });
+  await expect(moved).rejects.toThrow(/holdfast\.db cannot be used .* restore a backup|is damaged/);
 });
 
 test('it refuses a source in use, a target that holds something, and a draft of something else', async () => {

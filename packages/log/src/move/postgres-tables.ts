@@ -1,5 +1,7 @@
 /** The tables of a PostgreSQL log, to be read in order. The transaction that makes them of one moment is the caller's. */
+import { FaultError } from '@holdfast/protocol';
 import type { Client } from 'pg';
+import { faultOfError } from '../postgres/lane.ts';
 import type { MovedConsumer, MovedKey, MovedProducer, MovedRow, MovedStream, Tables } from './port.ts';
 import { searchable } from './searchable.ts';
 
@@ -87,6 +89,10 @@ export class PostgresTables implements Tables {
   }
 
   async #all<T extends object>(text: string, values: readonly unknown[]): Promise<readonly T[]> {
-    return (await this.#client.query<T>(text, [...values])).rows;
+    try {
+      return (await this.#client.query<T>(text, [...values])).rows;
+    } catch (error) {
+      throw new FaultError(faultOfError(error), { cause: error });
+    }
   }
 }

@@ -5,6 +5,7 @@
  */
 import Database, { type Statement } from 'better-sqlite3';
 import type { Content, MovedConsumer, MovedKey, MovedProducer, MovedRow, MovedStream, Tables } from './port.ts';
+import { ofDatabase } from './refusals.ts';
 import { searchable } from './searchable.ts';
 
 const LIST_MAX = 1_000;
@@ -20,60 +21,73 @@ type RecordRow = { readonly seq: number; readonly at: number; readonly bytes: Ui
 type PageRow = { readonly first: number; readonly last: number; readonly body: Uint8Array };
 
 export class SqliteTables implements Tables {
+  readonly #file: string;
   readonly #db: Database.Database;
   readonly #statements: ReturnType<typeof prepare>;
   #words: Statement | undefined;
 
   constructor(file: string) {
+    this.#file = file;
     this.#db = new Database(file, { readonly: true });
     this.#db.pragma('cache_size = -32768');
     this.#statements = prepare(this.#db);
   }
 
   streams(from: number): ReturnType<Tables['streams']> {
-    const rows = this.#statements.streams.all(from) as readonly StreamRow[];
-    return Promise.resolve(
-      rows.map(({ id, closed, deleted, ...row }) => ({
+    return this.#read(() => {
+      const rows = this.#statements.streams.all(from) as readonly StreamRow[];
+      return rows.map(({ id, closed, deleted, ...row }) => ({
         id,
         stream: { ...row, closed: closed === 1, deleted: deleted === 1 },
-      })),
-    );
+      }));
+    });
   }
 
   records(id: number, after: number): ReturnType<Tables['records']> {
-    return Promise.resolve(this.#recordsOrPage(id, after));
+    return this.#read(() => this.#recordsOrPage(id, after));
   }
 
   keys(id: number, after: string): Promise<readonly MovedKey[]> {
-    return Promise.resolve(this.#statements.keys.all(id, after) as readonly MovedKey[]);
+    return this.#read(() => this.#statements.keys.all(id, after) as readonly MovedKey[]);
   }
 
   producers(id: number, after: string): Promise<readonly MovedProducer[]> {
-    return Promise.resolve(this.#statements.producers.all(id, after) as readonly MovedProducer[]);
+    return this.#read(() => this.#statements.producers.all(id, after) as readonly MovedProducer[]);
   }
 
   consumers(id: number, after: string): Promise<readonly MovedConsumer[]> {
-    const rows = this.#statements.consumers.all(id, after) as readonly (Omit<MovedConsumer, 'behind'> & {
-      readonly behind: number;
-    })[];
-    return Promise.resolve(rows.map((row) => ({ ...row, behind: row.behind === 1 })));
+    return this.#read(() => {
+      const rows = this.#statements.consumers.all(id, after) as readonly (Omit<MovedConsumer, 'behind'> & {
+        readonly behind: number;
+      })[];
+      return rows.map((row) => ({ ...row, behind: row.behind === 1 }));
+    });
   }
 
   rows(id: number, afterTable: string, afterKey: string): Promise<readonly MovedRow[]> {
-    const rows = this.#statements.rows.all(id, afterTable, afterKey) as readonly (Omit<MovedRow, 'words'> & {
-      readonly rowid: number;
-    })[];
-    return Promise.resolve(
-      rows.map(({ rowid, value, ...row }) => ({ ...row, value, words: value === null ? [] : this.#wordsOf(rowid) })),
-    );
+    return this.#read(() => {
+      const rows = this.#statements.rows.all(id, afterTable, afterKey) as readonly (Omit<MovedRow, 'words'> & {
+        readonly rowid: number;
+      })[];
+      return rows.map(({ rowid, ...row }) => ({ ...row, words: row.value === null ? [] : this.#wordsOf(rowid) }));
+    });
   }
 
   lastRev(): Promise<number> {
-    return Promise.resolve((this.#statements.lastRev.get() as { readonly value: number }).value);
+    return this.#read(() => (this.#statements.lastRev.get() as { readonly value: number }).value);
   }
 
   close(): void {
     this.#db.close();
+  }
+
+  /** @throws FaultError where the file is damaged */
+  #read<T>(read: () => T): Promise<T> {
+    try {
+      return Promise.resolve(read());
+    } catch (error) {
+      return Promise.reject(ofDatabase(this.#file, error));
+    }
   }
 
   #recordsOrPage(id: number, after: number): Awaited<ReturnType<Tables['records']>> {

@@ -13,7 +13,7 @@ import { fault, FaultError } from '@holdfast/protocol';
 import { DATABASE_FILE, OWNER_FILE } from '../sqlite/files.ts';
 import { holdLock, readOwner } from '../sqlite/lock.ts';
 import { openReaderDatabase, openWriterDatabase, refuseForeign } from '../sqlite/schema.ts';
-import { isInUseByUs, notEmpty, otherDraft } from './refusals.ts';
+import { isInUseByUs, notEmpty, ofDatabase, otherDraft } from './refusals.ts';
 import type { Begun, Origin, Part, Place, Source, Target } from './port.ts';
 import { SqliteTables } from './sqlite-tables.ts';
 import { SqliteWriter } from './sqlite-writer.ts';
@@ -117,15 +117,20 @@ class SqliteTarget implements Target {
 
   load(parts: readonly Part[], done: { readonly streams: number; readonly records: number }): Promise<void> {
     const { db, writer } = this.#begun();
-    db.transaction(() => {
+    const write = db.transaction(() => {
       for (const part of parts) writer.put(part);
       db.prepare('UPDATE migrated SET place = ?, streams = ?, records = ?').run(
         JSON.stringify(parts.at(-1)?.place),
         done.streams,
         done.records,
       );
-    })();
-    return Promise.resolve();
+    });
+    try {
+      write();
+      return Promise.resolve();
+    } catch (error) {
+      return Promise.reject(ofDatabase(this.#draft, error));
+    }
   }
 
   settle(lastRev: number): Promise<void> {
