@@ -2,10 +2,13 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 import { openSqliteLog } from '@holdfast/log/sqlite';
 import { startPostgres, type PostgresServer } from '@holdfast/testing/postgres';
 import { environment, run, Running, temporaryDir, type Served } from './holdfast.ts';
+
+// A test is some twenty processes, one after the other.
+vi.setConfig({ testTimeout: 120_000 });
 
 let server: PostgresServer;
 let made = 0;
@@ -48,8 +51,10 @@ const message = { clientId: 'c_once', text: scene, whenBusy: 'queue' };
 
 test('SQLite to PostgreSQL and back: the same snapshots, list, search and tokens; an old key and an old cursor are honoured', async () => {
   await using dir = await temporaryDir();
-  const [home, back, url] = [path.join(dir.path, 'home'), path.join(dir.path, 'back'), await newDatabase()];
-  const env = environment(home);
+  const [home, back] = [path.join(dir.path, 'home'), path.join(dir.path, 'back')];
+  // The password by the environment, as the deployments give it.
+  const [url, password] = [(await newDatabase()).replace(':holdfast@', '@'), { PGPASSWORD: 'holdfast' }];
+  const env = environment(home, password);
   const first = await dir.serve({ HOLDFAST_DATA: home });
   await run(['chat', 's_1', '--new'], env, `${scene}\nWhat is a holdfast?\n`);
   await run(['chat', 's_gone', '--new'], env, `${scene}\n`);
@@ -65,8 +70,7 @@ test('SQLite to PostgreSQL and back: the same snapshots, list, search and tokens
   const there = await run(['migrate', '--from', `sqlite:${home}`, '--to', url], env);
   expect(there).toMatchObject({ code: 0 });
   expect(there.out).toContain('HOLDFAST_STORE set to');
-  expect(there.out + there.err).not.toContain('holdfast:holdfast@');
-  const second = await dir.serve({ HOLDFAST_DATA: path.join(dir.path, 'none'), HOLDFAST_STORE: url });
+  const second = await dir.serve({ HOLDFAST_DATA: path.join(dir.path, 'none'), HOLDFAST_STORE: url, ...password });
   await honours(second);
   await second.end('SIGTERM');
 
@@ -121,6 +125,7 @@ test.each(['sqlite', 'postgres'] as const)(
     );
     const second = await run(args, environment(home));
     expect(second).toMatchObject({ code: 0 });
+    expect(second.out + second.err).not.toContain('holdfast:holdfast@');
     expect(second.out).toMatch(/an earlier run had copied \d{4,} records/);
     expect(second.err).not.toContain('copying 0 %');
     const whole = await run(
