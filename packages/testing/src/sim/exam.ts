@@ -27,6 +27,7 @@ import {
 import { summaryOf, type SessionService, type SessionSummary } from '@holdfast/session';
 import { titleFor, type Call } from './agents.ts';
 import type { Receipted } from './client.ts';
+import { wentOnAt } from './heard.ts';
 import type { Violate } from './ledger.ts';
 import type { Truth, WatchedStore } from './store.ts';
 
@@ -273,13 +274,16 @@ function visible({
 /** X5. */
 async function examineGrants({ store, sessions, service, violate }: ExamWorld): Promise<void> {
   const owner = store.truthOf(sessions[0] as SessionId).view.owner ?? '';
-  const given = [...store.truths.values()].some(({ ledger }) =>
-    [...ledger.prompts.values()].some(
-      ({ closedAs, toolId, answer }) => closedAs === 'answered' && toolId !== undefined && answer === 'always',
+  const given = [...store.truths.values()].some((truth) =>
+    [...truth.ledger.prompts.values()].some(
+      ({ closedAs, closedAt = Infinity, toolId, answer }) =>
+        toolId !== undefined &&
+        answer === 'always' &&
+        (closedAs === 'answered' || wentOnAt(truth, closedAt) < Infinity),
     ),
   );
   const tools = (await service().grants(owner)).map(({ tool }) => tool);
-  // An answer that its turn's end overtook may have been granted or not.
+  // Where its owner died over it, an answer that its turn's end overtook may have been granted or not.
   if (given ? tools.join() !== 'shell' : tools.length > 1)
     violate('R31', `${owner} has granted "${tools.join()}"; given for always: ${given}.`);
   const revoked = await service().revokeGrant(owner, 'shell');

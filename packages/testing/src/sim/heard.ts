@@ -101,9 +101,17 @@ function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Vio
     [...ledger.prompts.values()].filter((prompt) => allows(prompt) && prompt.answer === 'always'),
   );
   const isDue = ({ closedAt = Infinity, closedAs, answer }: PromptFate): boolean =>
-    closedAt < (begunAt?.seq ?? 0) && (closedAs === 'answered' || answer === 'session');
+    closedAt < (begunAt?.seq ?? 0) &&
+    (closedAs === 'answered' || answer === 'session' || wentOnAt(own, closedAt) < (begunAt?.seq ?? 0));
   const must = here.some(isDue);
   const may = always.length > 0 || here.some(({ answeredAt }) => (answeredAt ?? Infinity) <= call.atSeq);
   if (call.isGranted ? !may : must)
     violate('R31', `${call.id} of ${call.turnId} is ${call.isGranted ? '' : 'not '}allowed its tool at ${call.atSeq}.`);
+}
+
+/** Where the owner that appended this appended again: whatever it owed to the first append is done by then. */
+export function wentOnAt({ appends }: Truth, seq: number): number {
+  const { first, epoch } = appends[seq - 1] ?? {};
+  const next = appends.findIndex((append, index) => index >= seq && append.first !== first && append.epoch === epoch);
+  return next < 0 ? Number.POSITIVE_INFINITY : next + 1;
 }

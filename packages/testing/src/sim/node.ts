@@ -26,6 +26,8 @@ export interface NodeWorld {
   /** Steps of the world itself: restarts, clients, readers. */
   readonly outside: Process;
   refusalShare: number;
+  /** What is refused at present. */
+  readonly denials: Set<{ readonly op: string; left: number }>;
   /** The next request of this kind stops its process, or kills it. */
   stall: { readonly op: StoreOp; readonly forMs: number; readonly dies: boolean } | undefined;
   newId(prefix: string): string;
@@ -162,6 +164,13 @@ export class SimNode {
     return id;
   }
 
+  #isDenied(label: string): boolean {
+    const denied = [...this.#world.denials].find(({ op, left }) => left > 0 && label.startsWith(op));
+    if (denied === undefined || this.#world.scheduler.random() < 0.3) return false;
+    denied.left -= 1;
+    return true;
+  }
+
   #stall(process: Process): void {
     const { stall } = this.#world;
     if (stall === undefined || process !== this.#process || process.state !== 'running') return;
@@ -179,6 +188,7 @@ export class SimNode {
     if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);
     if (cutOffMs > 0 && !label.startsWith('hint')) return scheduler.step(process, label, REFUSED);
     if (this.#world.stall !== undefined && label.startsWith(this.#world.stall.op)) this.#stall(process);
+    if (this.#isDenied(label)) return scheduler.step(process, label, REFUSED);
     const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
     return scheduler.step(process, label, isRefused ? REFUSED : undefined);
   }

@@ -66,6 +66,14 @@ export type Fault =
       readonly op: StoreOp;
       readonly dies: boolean;
     }
+  /** The store refuses this one thing, to whoever asks, so many times: before its effect, or when its answer is under way. */
+  | {
+      readonly kind: 'deny';
+      readonly atStep: number;
+      readonly forMs: number;
+      readonly op: (typeof DENIALS)[number];
+      readonly times: number;
+    }
   /** Requests and responses get lost, and requests come twice. */
   | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
 
@@ -125,7 +133,22 @@ const FAULT_KINDS = [
   'cut-off',
   'ambush',
   'stall',
+  'deny',
 ] as const satisfies readonly Fault['kind'][];
+
+const DENIALS = [
+  'append session',
+  'release session',
+  'acquire session',
+  'read session',
+  'read grants',
+  'append grants',
+  'find-key',
+  'stat',
+  'row',
+  'renew',
+  'pending',
+] as const;
 
 const STALLS = ['append', 'append', 'release', 'acquire', 'read', 'row'] as const;
 
@@ -186,6 +209,8 @@ export function planOf(seed: number): Plan {
       }
       case 'stall':
         return { kind: 'stall', atStep, forMs: 10_500 + random() * 9_000, op: pick(STALLS), dies: random() < 0.3 };
+      case 'deny':
+        return { kind: 'deny', atStep, forMs: 1_000 + random() * 9_000, op: pick(DENIALS), times: 1 + draw(4) };
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
       default:

@@ -79,6 +79,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   readonly violations: Violation[] = [];
   refusalShare = 0;
   stall: NodeWorld['stall'];
+  readonly denials: NodeWorld['denials'] = new Set();
   networkShare = 0;
   readonly requests: Set<Request> = new Set();
   readonly #sessions: readonly SessionId[];
@@ -310,6 +311,11 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         return during(() => undefined);
       case 'ambush':
         return this.#lieInWait(fault, during);
+      case 'deny': {
+        const denial = { op: fault.op, left: fault.times };
+        this.denials.add(denial);
+        return during(() => this.denials.delete(denial));
+      }
       case 'stall':
         this.stall = fault;
         return during(() => (this.stall = undefined));

@@ -28,6 +28,8 @@ export interface Truth {
   readonly records: LogRecord[];
   readonly verdicts: Map<number, Verdict>;
   readonly ledger: Ledger;
+  /** Of each entry: the first seq of its append, and the epoch that this was fenced by. */
+  readonly appends: { readonly first: number; readonly epoch: number | undefined }[];
   view: View;
   head: number;
 }
@@ -129,7 +131,7 @@ export class WatchedStore extends MemoryStore {
     const known = this.truths.get(sessionId);
     if (known !== undefined) return known;
     const ledger = new Ledger((law, detail) => this.#violate(law, `${sessionId}: ${detail}`));
-    const truth = { entries: [], records: [], verdicts: new Map(), ledger, view: EMPTY_VIEW, head: 0 };
+    const truth = { entries: [], records: [], verdicts: new Map(), ledger, appends: [], view: EMPTY_VIEW, head: 0 };
     this.truths.set(sessionId, truth);
     return truth;
   }
@@ -142,6 +144,7 @@ export class WatchedStore extends MemoryStore {
     for (const record of this.recordsOf(name, first, last)) {
       const entry = decodeEntry(record);
       truth.entries.push(entry);
+      truth.appends.push({ first, epoch: fence?.epoch });
       this.onEntry?.(name.slice(SESSION.length), entry);
       truth.records.push(record);
       const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
