@@ -4,6 +4,8 @@
  * 1. A session's object is the same for as long as anybody holds it; the client itself holds it only while it is followed.
  * 2. At most `LINGER_MAX` sessions linger; the one that was left first is ended first.
  * 3. Closing ends everything it has begun and resolves when that is gone.
+ * 4. Who holds a session, a turn, a store or the end of a subscription holds the client; so does who waits for one of them.
+ *    Nothing else does, no listener, stream or page: a dropped client is collected, and what it had open is closed (B7).
  */
 import type { InputPart } from '@holdfast/protocol/entry';
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
@@ -40,6 +42,7 @@ import { Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
 import { openEachStream, openOneStream, type Streams } from './streams.ts';
+import type { Transport } from './transport.ts';
 
 const LINGER_MS = 30_000;
 const LINGER_MAX = 8;
@@ -47,6 +50,11 @@ const LINGER_MAX = 8;
 export function createClient(options: ClientOptions): HoldfastClient {
   return new Client(options);
 }
+
+const endAll = (ends: readonly (() => void)[]): void => ends.forEach((end) => end());
+
+/** Rule 4. The streams see to themselves. */
+const dropped = new FinalizationRegistry(endAll);
 
 class Client implements HoldfastClient {
   readonly sessions: LiveSessionList;
@@ -64,7 +72,7 @@ class Client implements HoldfastClient {
   readonly #followed = new Set<LiveSession>();
   readonly #lingering = new Set<LiveSession>();
   readonly #turnEndListeners = new Set<(end: TurnEndNotice) => void>();
-  readonly #ends: (() => void)[] = [];
+  readonly #ends: readonly (() => void)[];
   #states: readonly StreamState[] = [];
   #offline: boolean;
   #closed: Fault | undefined;
@@ -89,8 +97,8 @@ class Client implements HoldfastClient {
     this.#offline = (globalThis.navigator?.onLine as boolean | undefined) === false;
     this.#requests = new Requests({ transport, baseUrl, credentials, ports });
     this.#streams = openStreams({
-      open: (target: StreamTarget, handlers: EventStreamHandlers) =>
-        openStream({ ...base, target, handlers: { error: onError, ...handlers } }),
+      open: (target: StreamTarget, handlers: EventStreamHandlers) => openStream({ ...base, target, handlers }),
+      onError,
       onState: (states) => this.#streamStates(states),
     });
     this.connection = new Cell({ frames, onError, build: (last) => this.#connectionState(last) });
@@ -108,12 +116,30 @@ class Client implements HoldfastClient {
       onError,
     });
     this.#context = this.#makeContext(ports, frames);
-    this.#ends.push(
-      ports.lifecycle.subscribe((hint) => this.#hint(hint)),
-      credentials?.subscribe(() => this.#renewed()) ?? (() => {}),
-      () => transport.close(),
-    );
+    this.#ends = Client.#listen(new WeakRef(this), ports, credentials, transport);
+    dropped.register(this, this.#ends, this);
     if (store !== undefined) void this.#outbox.restore();
+  }
+
+  /** Apart from all that knows `this` (rule 4): what is made here is held by what outlives the client. */
+  static #listen(
+    ref: WeakRef<Client>,
+    { lifecycle }: Ports,
+    credentials: Credentials | undefined,
+    transport: Transport,
+  ): (() => void)[] {
+    const ends = [
+      lifecycle.subscribe((hint) => {
+        const client = ref.deref();
+        if (client !== undefined) client.#hint(hint);
+      }),
+      credentials?.subscribe(() => {
+        const client = ref.deref();
+        if (client !== undefined) client.#renewed();
+      }),
+      () => transport.close(),
+    ];
+    return ends.filter((end) => end !== undefined);
   }
 
   session(id: string): Session {
@@ -190,7 +216,8 @@ class Client implements HoldfastClient {
     this.sessions.close();
     for (const session of this.#followed) session.follower.end();
     await Promise.all([this.#outbox.close(), this.#streams.close()]);
-    for (const end of this.#ends) end();
+    dropped.unregister(this);
+    endAll(this.#ends);
     for (const ref of this.#known.values()) ref.deref()?.model.touch();
     this.connection.touch();
   }

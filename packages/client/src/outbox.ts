@@ -20,6 +20,7 @@ import type { ClientId, SessionId } from '@holdfast/protocol/ids';
 import { turnIdOfItem, type View } from '@holdfast/protocol/view';
 
 import type { Admission, OutboxItem, Receipt, SendOptions } from './api.ts';
+import { held } from './held.ts';
 import { newId } from './new-id.ts';
 import { SENDING, transition, type SendEvent, type SendState } from './outbox-machine.ts';
 import type { OutboxStore, StoredSend } from './outbox-store.ts';
@@ -103,6 +104,7 @@ export class Outbox {
       ...rest,
     };
     const item = this.#add(send, SENDING);
+    void held(this, item.admission);
     void this.identify();
     await this.#stored((store) => store.put(send));
     this.#pump(sessionId);

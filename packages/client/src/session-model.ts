@@ -78,7 +78,7 @@ export class SessionModel {
     return this.#connection;
   }
 
-  /** Resolves at the next change. */
+  /** Resolves at the next change. Awaited as `held`: the model alone would not be kept by who waits. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }

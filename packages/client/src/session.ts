@@ -29,6 +29,7 @@ import type {
 } from './api.ts';
 import { Commands } from './commands.ts';
 import type { Frames } from './frames.ts';
+import { held } from './held.ts';
 import { edgeOf, jumpTo, NO_HISTORY, prepend, type HistoryTurn } from './history.ts';
 import { Follower, type FollowerContext } from './session-follower.ts';
 import { SessionModel } from './session-model.ts';
@@ -80,7 +81,7 @@ export class LiveSession implements Session, TurnHost {
   async ready(): Promise<SessionState> {
     const release = this.retain();
     try {
-      while (this.model.status === 'loading' && this.closed === undefined) await this.model.changed();
+      while (this.model.status === 'loading' && this.closed === undefined) await held(this, this.model.changed());
       if (this.model.status === 'loading') throw new FaultError(this.closed ?? CLOSED);
       this.model.cell.flush();
       return this.store.getSnapshot();

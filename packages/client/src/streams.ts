@@ -5,6 +5,8 @@
  *     lane hears nothing.
  * L2. A lane's place is where its own handler stopped, so a stream can be replaced by another at any time.
  * L3. A stream that nobody needs has ended. One that stopped for want of credentials goes on when there are new ones.
+ * L4. A stream's tasks hold who is told weakly. So a client of which nobody holds anything is collected while it reads, its
+ *     streams with it, and those are closed then (B7).
  */
 import { retryOf, type Fault } from '@holdfast/protocol/fault';
 import type { Entry } from '@holdfast/protocol/entry';
@@ -42,6 +44,7 @@ export interface Streams {
 export interface StreamsOptions {
   readonly open: (target: StreamTarget, handlers: EventStreamHandlers) => EventStream;
   readonly onState: (states: readonly StreamState[]) => void;
+  readonly onError: (error: unknown) => void;
 }
 
 interface Followed {
@@ -52,7 +55,8 @@ interface Followed {
 /** What every stream of ours needs: its state told, its end waited for. */
 class OpenStreams {
   readonly #options: StreamsOptions;
-  readonly #open = new Set<EventStream>();
+  /** Each with its handlers, which are held by nobody else (L4). */
+  readonly #open = new Map<EventStream, EventStreamHandlers>();
   readonly #closing = new Set<Promise<void>>();
 
   constructor(options: StreamsOptions) {
@@ -64,14 +68,16 @@ class OpenStreams {
   }
 
   open(target: StreamTarget, handlers: EventStreamHandlers): EventStream {
-    const stream = this.#options.open(target, {
+    const own: EventStreamHandlers = {
+      error: this.#options.onError,
       ...handlers,
       state: (state) => {
         handlers.state?.(state);
         this.#tell();
       },
-    });
-    this.#open.add(stream);
+    };
+    const stream = this.#options.open(target, weakly(own));
+    this.#open.set(stream, own);
     stream.start();
     return stream;
   }
@@ -84,25 +90,38 @@ class OpenStreams {
   }
 
   nudge(): void {
-    for (const stream of this.#open) stream.nudge();
+    for (const stream of this.#open.keys()) stream.nudge();
   }
 
   /** L3. */
   resume(): void {
-    for (const stream of this.#open) {
+    for (const stream of this.#open.keys()) {
       const { state } = stream;
       if (state.kind === 'idle' && state.fault !== undefined && retryOf(state.fault.kind) === 'auth') stream.start();
     }
   }
 
   async close(): Promise<void> {
-    for (const stream of this.#open) this.end(stream);
+    for (const stream of this.#open.keys()) this.end(stream);
     await Promise.all(this.#closing);
   }
 
   #tell(): void {
-    this.#options.onState([...this.#open].map((stream) => stream.state));
+    this.#options.onState([...this.#open.keys()].map((stream) => stream.state));
   }
+}
+
+/** L4. */
+function weakly(handlers: EventStreamHandlers): EventStreamHandlers {
+  const ref = new WeakRef(handlers);
+  return {
+    snapshot: (frame) => ref.deref()?.snapshot(frame),
+    entry: (sessionId, entry, cursor) => ref.deref()?.entry(sessionId, entry, cursor),
+    feed: (data, revision) => ref.deref()?.feed?.(data, revision),
+    gone: (sessionId, reason) => ref.deref()?.gone?.(sessionId, reason),
+    state: (state) => ref.deref()?.state?.(state),
+    error: (error) => ref.deref()?.error?.(error),
+  };
 }
 
 /** The session is no more, or not ours: that is about the session. Anything else is about the connection. */

@@ -10,6 +10,7 @@ import { answerIdOf, type ClientId, type MessageId, type SessionId, type TurnId 
 import type { Message, TurnNode } from '@holdfast/protocol/view';
 
 import type { Admission, ChangeResult, StopOptions, StopResult, Turn, TurnEnd, TurnPart } from './api.ts';
+import { held } from './held.ts';
 import type { HistoryTurn } from './history.ts';
 import type { SessionModel } from './session-model.ts';
 import { locateMessage, locateTurn, partsSince, type Located } from './turn-parts.ts';
@@ -96,7 +97,7 @@ export class TurnReader implements Turn {
         }
         const end = endOf(sight);
         if (end !== undefined) return yield* ending(end);
-        await changed; // T1
+        await held(this, changed); // T1
       }
     } finally {
       release();
@@ -111,7 +112,7 @@ export class TurnReader implements Turn {
         const changed = this.#host.model.changed();
         const end = endOf(await this.#look(admission));
         if (end !== undefined) return end;
-        await changed;
+        await held(this, changed);
       }
     } finally {
       release();

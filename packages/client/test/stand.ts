@@ -9,7 +9,7 @@ import { onTestFinished } from 'vitest';
 import { createClient, type ClientOptions, type HoldfastClient, type Readable } from '../src/index.ts';
 import { nodeTransport } from '../src/node/index.ts';
 
-const TOKEN = 'hf_root_of_the_tests';
+export const TOKEN = 'hf_root_of_the_tests';
 
 export interface Stand {
   readonly proxy: FaultProxy;
