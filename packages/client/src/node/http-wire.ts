@@ -51,7 +51,11 @@ class HttpConnection implements WireConnection {
     return new HttpExchange(request, sink, (url) => this.#start(url, request));
   }
 
-  #start(url: URL, { method, headers }: WireRequest): http.ClientRequest {
+  #start(url: URL, request: WireRequest): http.ClientRequest {
+    const { method, body } = request;
+    // Node by itself says no length for a DELETE or a GET, and the server takes the body for the next request.
+    const headers =
+      body === undefined ? request.headers : { ...request.headers, 'content-length': Buffer.byteLength(body) };
     const pool = { keepAlive: true, maxSockets: this.#maxSockets };
     if (url.protocol === 'https:') {
       this.#secure ??= new https.Agent({ ...this.#tls, ...pool });

@@ -60,6 +60,19 @@ export const byteStreamCases: readonly ByteStreamCase[] = [
     },
   },
   {
+    name: 'A1: a body goes out whole with every method, and the connection is good for the next request',
+    async run(setting) {
+      await using connection = setting.transport.open();
+      const headers = { authorization: 'Bearer good' };
+      for (const method of ['DELETE', 'POST', 'PATCH', 'PUT', 'DELETE']) {
+        const sent = `${method} é`;
+        const request = { url: at(setting, '/guarded'), method, headers, body: sent };
+        const { status, body } = await openByteStream(connection, request);
+        equal(`${status} ${await body.text()}`, `200 ${sent}`, 'answer');
+      }
+    },
+  },
+  {
     name: 'A2: opening on a closed connection rejects with cancelled and sends nothing',
     async run(setting) {
       const connection = setting.transport.open();
