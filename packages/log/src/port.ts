@@ -272,6 +272,8 @@ export interface Subscription {
 export interface SubscribeOptions {
   /** Default 64 KiB: what one `next` hands out at most (one record may be larger). */
   readonly batchBytesMax?: number;
+  /** Of the record at `after`, where it is known: then it is noticed when a failover takes that record back (`truncated`). */
+  readonly tag?: number;
 }
 
 export interface Log {

@@ -9,6 +9,7 @@
  *  3. What a lost connection leaves unknown is asked for after it is back (`connection.ts`): an append is reported as done
  *     exactly where it was.
  */
+import { callbackify } from 'node:util';
 import { FaultError } from '@holdfast/protocol';
 import { Client, Pool } from 'pg';
 import type { Commit, BatchResult } from './postgres/append.ts';
@@ -16,6 +17,7 @@ import { clientConfig, Connection, type ConnectionOptions } from './postgres/con
 import * as consumerSteps from './postgres/consumers.ts';
 import { FanOut } from './postgres/fan-out.ts';
 import { Group } from './postgres/group.ts';
+import { History } from './postgres/history.ts';
 import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
 import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
@@ -69,10 +71,16 @@ class PostgresLog implements Log {
   readonly #watchers = new Set<() => void>();
   #nextStep = 0;
 
-  constructor(connection: ConnectionOptions, { node, writers = 3, readers = 6 }: PostgresLogOptions) {
-    this.#pool = new Pool({ ...clientConfig(connection), max: readers });
-    this.#pool.on('error', () => undefined);
+  constructor(server: ConnectionOptions, { node, writers = 3, readers = 6 }: PostgresLogOptions) {
     this.#hub = new Hub({ read: (stream, range) => this.read(stream, range), pause: () => pause(200) });
+    const { confirm } = new History(this.#hub);
+    const connection: ConnectionOptions = { ...server, confirm };
+    this.#pool = new Pool({
+      ...clientConfig(connection),
+      max: readers,
+      verify: callbackify(confirm),
+    });
+    this.#pool.on('error', () => undefined);
     this.#lanes = Array.from(
       { length: writers },
       () => new Lane(new Connection(connection), (result) => this.#committed(result)),

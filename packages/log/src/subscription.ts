@@ -14,6 +14,8 @@
  *  H3  A tail keeps what its slowest reader still needs and at most `tailBytesMax`; beyond that the slow ones read from the
  *      store. All tails together keep at most `tailsBytesMax`. Streams without readers keep nothing.
  *  H4  Readers at one place are handed the same batch object, and readers that need the same page share one read of it.
+ *  H5  The highest record that a stream's readers have seen is known by its tag. Should the store turn out to be without it (a
+ *      failover that lost entries), all of them are told `truncated`: what follows it is another history.
  */
 import { FaultError } from '@holdfast/protocol/fault';
 import type {
@@ -61,6 +63,7 @@ export class Hub {
       topic = new Topic(stream, this.source, this.tails, () => this.topicsByStream.delete(stream));
       if (!this.closed) this.topicsByStream.set(stream, topic);
     }
+    if (options.tag !== undefined) topic.seen(after, options.tag);
     const reader = new Reader(topic, after, options.batchBytesMax ?? batchBytesMaxDefault);
     if (this.closed) reader.cancel();
     return reader;
@@ -90,6 +93,16 @@ export class Hub {
     this.topicsByStream.get(stream)?.endAll({ kind: 'deleted' });
   }
 
+  /** H5: what is known of each stream that is read here. */
+  tips(): Tip[] {
+    return [...this.topicsByStream].flatMap(([stream, { tip }]) => (tip === undefined ? [] : [{ stream, ...tip }]));
+  }
+
+  /** H5: the store is without the tip. */
+  rewound(stream: StreamName): void {
+    this.topicsByStream.get(stream)?.endAll({ kind: 'truncated', floor: 0, head: 0 });
+  }
+
   /** Every reader is told `cancelled`. */
   close(): void {
     this.closed = true;
@@ -114,6 +127,12 @@ export class Hub {
   }
 }
 
+export interface Tip {
+  readonly stream: StreamName;
+  readonly seq: number;
+  readonly tag: number;
+}
+
 /** What all tails of a hub hold together. */
 interface Tails {
   bytes: number;
@@ -128,6 +147,8 @@ class Topic {
   readonly readers = new Set<Reader>();
   /** Those to wake when something comes. */
   readonly waiting = new Set<Reader>();
+  /** H5. */
+  tip: Omit<Tip, 'stream'> | undefined;
   private tail: LogRecord[] = [];
   private tailBytes = 0;
   private sinceCut = 0;
@@ -160,7 +181,18 @@ class Topic {
     }
     this.resize(this.tailBytes + bytes);
     this.sinceCut += records.length;
+    this.seenLast(records);
     this.learn(records.at(-1)?.seq ?? this.head ?? 0, closed);
+  }
+
+  seenLast(records: readonly LogRecord[]): void {
+    const last = records.at(-1);
+    if (last !== undefined) this.seen(last.seq, last.tag);
+  }
+
+  /** H5. */
+  seen(seq: number, tag: number): void {
+    if (seq > (this.tip?.seq ?? 0)) this.tip = { seq, tag };
   }
 
   get knownHead(): number | undefined {
@@ -388,6 +420,7 @@ class Reader implements Subscription {
         // An empty page may be older than the tail.
         if (!last) return this.poll();
         this.after = last.seq;
+        this.topic.seenLast(verdict.records);
         return { kind: 'records', records: verdict.records };
       }
       case 'truncated':

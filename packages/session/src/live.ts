@@ -15,7 +15,7 @@ import {
   type Verdict,
   type View,
 } from '@holdfast/protocol';
-import type { Delivery, Log, LogRecord, Refused, Subscription } from '@holdfast/log';
+import type { Delivery, Log, LogRecord, Refused, SubscribeOptions, Subscription } from '@holdfast/log';
 import { loadCheckpoint, streamOf } from './rows.ts';
 import { decodeEntry } from './service.ts';
 
@@ -159,6 +159,9 @@ export class LiveSession {
   }
 }
 
+const tagAt = ({ view, tag }: { readonly view: View; readonly tag: number }): SubscribeOptions =>
+  view.seq === 0 ? {} : { tag };
+
 export type NotLive = Refused;
 type Opened = { readonly kind: 'live'; readonly live: LiveSession } | NotLive;
 
@@ -192,7 +195,14 @@ export class LiveSessions {
     shared.users += 1;
     try {
       const opened = await shared.opening;
-      if (opened.kind === 'live') return opened.live.ended === 'deleted' ? { kind: 'deleted' } : await use(opened.live);
+      if (opened.kind === 'live') {
+        opened.live.catchUp();
+        if (opened.live.ended === 'deleted') return { kind: 'deleted' };
+        if (opened.live.ended !== 'missing') return await use(opened.live);
+        // Its log was taken back: what it holds never was.
+        this.#drop(sessionId, shared);
+        return joined === undefined ? { kind: 'missing' } : await this.with(sessionId, use);
+      }
       // Whoever joined may have come after the question was put: for them it is asked again.
       return joined === undefined ? opened : await this.with(sessionId, use);
     } finally {
@@ -227,7 +237,7 @@ export class LiveSessions {
     const found = await this.#log.stat(stream);
     if (found.kind !== 'state') return found;
     const start = await loadCheckpoint(this.#log, sessionId);
-    const live = new LiveSession(sessionId, start, this.#log.subscribe(stream, start.view.seq));
+    const live = new LiveSession(sessionId, start, this.#log.subscribe(stream, start.view.seq, tagAt(start)));
     await live.reached(found.state.head);
     return live.ended === 'deleted' ? { kind: 'deleted' } : { kind: 'live', live };
   }

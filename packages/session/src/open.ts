@@ -28,7 +28,7 @@ import {
   type TurnNode,
   type View,
 } from '@holdfast/protocol';
-import type { Append, Log, Refused, Row } from '@holdfast/log';
+import type { Append, Log, Refused, Row, SubscribeOptions } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import { Blobs } from './blobs.ts';
 import { systemClock, type Clock } from './clock.ts';
@@ -85,6 +85,9 @@ export async function openSessionService(options: SessionServiceOptions): Promis
   await service.start();
   return service;
 }
+
+const tagOf = ({ seq, tag }: Cursor | Place): SubscribeOptions =>
+  seq === START.seq || tag === undefined ? {} : { tag };
 
 class Sessions implements SessionService {
   readonly agents: ReadonlyMap<string, Agent>;
@@ -344,11 +347,11 @@ class Sessions implements SessionService {
     const resync = after === undefined ? undefined : await this.#resyncReason(sessionId, after);
     if (typeof resync === 'object') return refused(faultOf(resync, sessionId));
     if (after !== undefined && resync === undefined)
-      return { kind: 'ok', subscription: this.#log.subscribe(streamOf(sessionId), after.seq) };
+      return { kind: 'ok', subscription: this.#log.subscribe(streamOf(sessionId), after.seq, tagOf(after)) };
     const viewed = await this.snapshot(sessionId);
     if (viewed.kind !== 'ok') return viewed;
     const { view, cursor } = viewed;
-    const subscription = this.#log.subscribe(streamOf(sessionId), cursor.seq);
+    const subscription = this.#log.subscribe(streamOf(sessionId), cursor.seq, tagOf(cursor));
     return { kind: 'ok', snapshot: { view, cursor }, subscription, ...(resync === undefined ? {} : { resync }) };
   }
 

@@ -11,7 +11,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { fault, FaultError } from '@holdfast/protocol';
-import { Client, types as defaultTypes, type ClientConfig, type CustomTypesConfig } from 'pg';
+import { Client, types as defaultTypes, type ClientBase, type ClientConfig, type CustomTypesConfig } from 'pg';
 import { monotonicMs, pause } from './wait-clock.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -40,6 +40,8 @@ export interface ConnectionOptions {
   readonly applicationName: string;
   /** Commits here need not survive (notifications): they do not wait for the disk. */
   readonly volatile?: true;
+  /** Awaited before a new connection is used. */
+  readonly confirm?: (client: ClientBase) => Promise<void>;
 }
 
 export const clientConfig = ({ url, applicationName }: ConnectionOptions): ClientConfig => ({
@@ -96,8 +98,14 @@ export class Connection {
     const client = new Client(clientConfig(this.#options));
     client.on('error', () => this.#drop(client));
     client.on('end', () => this.#drop(client));
-    await client.connect();
-    await client.query(this.#options.volatile === true ? 'SET synchronous_commit = off' : DURABLE);
+    try {
+      await client.connect();
+      await client.query(this.#options.volatile === true ? 'SET synchronous_commit = off' : DURABLE);
+      await this.#options.confirm?.(client);
+    } catch (error) {
+      void client.end().catch(() => undefined);
+      throw error;
+    }
     this.#client = client;
     return client;
   }

@@ -127,11 +127,13 @@ export class FanOut {
         client.on('end', resolve);
         client.on('error', () => resolve());
       });
+      // At once, so that `close` ends it whatever it is at.
+      this.#listener = client;
       try {
         await client.connect();
+        await this.#options.connection.confirm?.(client);
         client.on('notification', ({ payload }) => this.#heard(payload ?? ''));
         await client.query(`LISTEN ${CHANNEL}`);
-        this.#listener = client;
         await this.#poll();
         await lost;
       } catch {
