@@ -115,7 +115,7 @@ function scriptOf(turnId: string, seed: number, chatter: number, resumable: bool
   const waitFor = (): Act => {
     if (resumable && random() < 0.35) return { kind: 'call', tools: 1 + draw(2) };
     const deadlineMs = random() < 0.4 ? 200 + draw(4_000) : undefined;
-    return { kind: 'ask', prompts: 1 + draw(2), deadlineMs, tool: random() < 0.5 };
+    return { kind: 'ask', prompts: 1 + draw(2), deadlineMs, tool: random() < 0.7 };
   };
   const talk: Act[] = Array.from({ length: chatter > 1 ? chatter : 0 }, () => ({ kind: 'data' }));
   const parks = random() < 0.6 ? 0 : 1 + draw(2);

@@ -15,6 +15,8 @@ import type { WatchedStore } from './store.ts';
 
 const TIMEOUT_MS = 4_000;
 const RETRY_MS = 150;
+/** What is allowed for always has the longest way to go. */
+const ANSWERS = ['once', 'always', 'session', 'always', 'deny', 'always'] as const;
 
 /** One that a process works on, or will: also long after its client has given it up. */
 export interface Request {
@@ -194,7 +196,7 @@ export class SimClient {
       }
       case 'answer': {
         const prompt = of(view.prompts);
-        const answer: Answer = (['once', 'session', 'always', 'deny'] as const)[Math.floor(op.roll * 16) % 4] ?? 'deny';
+        const answer: Answer = ANSWERS[Math.floor(op.roll * 64) % ANSWERS.length] ?? 'deny';
         return (
           prompt && {
             type: 'prompt-answer',
