@@ -314,7 +314,12 @@ export class StreamController {
     const { handlers } = this.#options;
     switch (meaning.kind) {
       case 'entry':
-        this.#tell(() => handlers.entry(meaning.sessionId, meaning.entry, meaning.cursor));
+        // Not by `#tell`: a closure for each token would be its dearest part.
+        try {
+          handlers.entry(meaning.sessionId, meaning.entry, meaning.cursor);
+        } catch (error) {
+          this.#fail(error);
+        }
         return undefined;
       case 'snapshot':
         this.#tell(() => handlers.snapshot(meaning.frame));

@@ -193,17 +193,18 @@ export class Places {
     const place = sessionId === undefined ? undefined : this.#places.get(sessionId);
     if (sessionId === undefined || place === undefined || place.seq === UNKNOWN_SEQ) return NOTHING; // P4
     const cursor = slash === -1 ? id : id.slice(slash + 1);
-    const seq = seqOf(cursor);
+    const entry = JSON.parse(data) as Entry;
+    // The cursor begins with the same number, as text.
+    const { seq } = entry;
     if (seq <= place.seq) return NOTHING; // P2
     if (seq !== place.seq + 1) {
       if (this.#replayed.has(sessionId)) return NOTHING;
       const detail = `Session ${sessionId} went on at ${seq} after ${place.seq}.`;
       return { kind: 'gap', sessionId, fault: fault('protocol-error', detail) };
     }
-    const entry = JSON.parse(data) as Entry;
     place.cursor = cursor; // P1
     place.seq = seq;
-    this.#replayed.delete(sessionId);
+    if (this.#replayed.size > 0) this.#replayed.delete(sessionId);
     return { kind: 'entry', sessionId, entry, cursor };
   }
 
