@@ -1,5 +1,5 @@
 /** The hooks in a real browser, strict and concurrent; and the example, built and used as a person would. */
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -23,10 +23,27 @@ beforeAll(async () => {
 });
 afterAll(() => browser.close());
 
-async function bundle(file: string): Promise<string> {
+/** A file below this directory; with `code`, as if it stood there. */
+async function bundle(file: string, code?: string): Promise<string> {
   const input = fileURLToPath(new URL(file, import.meta.url));
   const define = { 'process.env.NODE_ENV': '"development"' };
-  await using build = await rolldown({ input, platform: 'browser', logLevel: 'silent', transform: { define } });
+  const plugins =
+    code === undefined
+      ? []
+      : [
+          {
+            name: 'as if',
+            resolveId: (id: string) => (id === input ? id : null),
+            load: (id: string) => (id === input ? code : null),
+          },
+        ];
+  await using build = await rolldown({
+    input,
+    plugins,
+    platform: 'browser',
+    logLevel: 'silent',
+    transform: { define },
+  });
   const { output } = await build.generate({ format: 'iife' });
   return output[0].code;
 }
@@ -76,14 +93,15 @@ describe('hooks', () => {
 });
 
 describe('the example', () => {
-  async function openExample(): Promise<{
+  /** The page that is built from it. */
+  async function openExample(script: string): Promise<{
     readonly context: BrowserContext;
     readonly url: string;
     code(): Promise<string>;
   }> {
     const web = await mkdtemp(path.join(tmpdir(), 'holdfast-example-'));
     await writeFile(path.join(web, 'index.html'), HTML);
-    await writeFile(path.join(web, 'page.js'), await bundle('../example/app.tsx'));
+    await writeFile(path.join(web, 'page.js'), script);
     const gateway = await startGateway(
       configOf({ port: 0, store: { kind: 'memory' }, log: 'silent', drainMs: 100, web }),
     );
@@ -97,6 +115,18 @@ describe('the example', () => {
     return { context, url: gateway.url, code };
   }
 
+  async function post(context: BrowserContext, url: string, route: string, json: unknown): Promise<void> {
+    const page = await context.newPage();
+    await page.goto(`${url}/healthz`);
+    const headers = { 'content-type': 'application/json' };
+    const status = await page.evaluate(async ([it, init]) => (await fetch(it, init)).status, [
+      route,
+      { method: 'POST', headers, body: JSON.stringify(json) },
+    ] as const);
+    expect(status).toBeLessThan(300);
+    await page.close();
+  }
+
   async function openPage(
     context: BrowserContext,
     url: string,
@@ -108,19 +138,8 @@ describe('the example', () => {
   }
 
   test('E9: a chat is begun, answered, and the same after a reload and in a second tab; an approval is given', async () => {
-    const { context, url, code } = await openExample();
-    const signIn = await context.newPage();
-    await signIn.goto(`${url}/healthz`);
-    await signIn.evaluate(
-      (it) =>
-        fetch('/v1/start', {
-          method: 'POST',
-          headers: { 'content-type': 'application/json' },
-          body: JSON.stringify({ code: it }),
-        }),
-      await code(),
-    );
-    await signIn.close();
+    const { context, url, code } = await openExample(await bundle('../example/app.tsx'));
+    await post(context, url, '/v1/start', { code: await code() });
     const { page, said } = await openPage(context, url);
     await page.getByRole('button', { name: 'New' }).click();
     await page.getByLabel('message').fill('/scene plain tokens=30 rate=0 delay=0 seed=4');
@@ -147,5 +166,30 @@ describe('the example', () => {
       await page.locator('article').allTextContents(),
     );
     expect([...said, ...second.said]).toEqual([]);
+  });
+
+  test('it is a whole chat in under a hundred lines', async () => {
+    const text = await readFile(new URL('../example/app.tsx', import.meta.url), 'utf8');
+    expect(text.trimEnd().split('\n').length).toBeLessThan(100);
+  });
+
+  test('what the README shows works as it stands there', async () => {
+    const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
+    const [, shown = ''] = /```tsx\n([\s\S]*?)```/.exec(readme) ?? [];
+    const [, element = ''] = /^(<HoldfastProvider.*);$/m.exec(shown) ?? [];
+    const rendered = `createRoot(document.body.appendChild(document.createElement('div'))).render(${element})`;
+    const script = `import { createRoot } from 'react-dom/client';\n${shown.replace(element, rendered)}`;
+    const { context, url, code } = await openExample(await bundle('readme.tsx', script));
+    await post(context, url, '/v1/start', { code: await code() });
+    await post(context, url, '/v1/sessions', { sessionId: 's_1' });
+    const { page, said } = await openPage(context, url);
+    const send = page.getByRole('button', { name: 'Send' });
+    expect(await send.isDisabled()).toBe(true);
+    await page.getByRole('textbox').fill('/scene plain tokens=30 rate=0 delay=0 seed=4');
+    await send.click();
+    const answer = page.locator('article').nth(1);
+    await expect.poll(async () => (await answer.textContent())?.length, { timeout: 10_000 }).toBeGreaterThan(50);
+    expect(await page.getByRole('textbox').inputValue()).toBe('');
+    expect(said).toEqual([]);
   });
 });
