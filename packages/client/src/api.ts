@@ -15,7 +15,9 @@
  *    (reload, reconnect, retry), it is one message.
  * 4. A command's result is a value, also where it came too late (`{ kind: 'started' }`, `{ kind: 'closed', outcome }`).
  *    `createSession` and `turn.text()` throw `FaultError`, because their result is what one asked for or nothing.
- * 5. Everything that is told here was durable in the gateway before; the outbox's items say themselves how far they are.
+ * 5. Hold what you use: the client, a session, a turn, a store or the end of a subscription, or wait for one of them. A client of
+ *    which nothing is held is collected and its sockets close; the listeners that it calls do not count.
+ * 6. Everything that is told here was durable in the gateway before; the outbox's items say themselves how far they are.
  */
 import type { Answer, InputPart, PromptOutcome, Subject, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
 import type { Fault } from '@holdfast/protocol/fault';

@@ -46,10 +46,7 @@ export class Commands {
   }
 
   async stop(turnId: TurnId, { queue, partial }: StopOptions): Promise<StopResult> {
-    const answer = await this.#command('POST', `/turns/${turnId}/stop`, {
-      ...(queue === undefined ? {} : { queue }),
-      ...(partial === undefined ? {} : { partial }),
-    });
+    const answer = await this.#command('POST', `/turns/${turnId}/stop`, { queue, partial });
     if (answer.kind === 'fault') return isFault(answer, 'turn-not-found') ? NOT_FOUND : answer;
     const { result, outcome = null } = answer.body as {
       readonly result: string;

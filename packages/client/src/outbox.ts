@@ -238,14 +238,7 @@ export class Outbox {
     const { clientId, sessionId, text, parts, whenBusy, merge, after } = item.send;
     if ((await this.#stored((store) => store.has(clientId))) === false) return this.#drop(item); // O5
     if (!this.#items.has(clientId) || this.#closed) return;
-    const json = {
-      clientId,
-      text,
-      whenBusy,
-      ...(parts.length === 0 ? {} : { parts }),
-      ...(merge === undefined ? {} : { merge }),
-      ...(after === undefined ? {} : { after }),
-    };
+    const json = { clientId, text, whenBusy, parts: parts.length === 0 ? undefined : parts, merge, after };
     const { requests, ports } = this.#options;
     const answer = await requests.once('POST', `/v1/sessions/${sessionId}/messages`, { json });
     if (this.#items.get(clientId) !== item) return;
