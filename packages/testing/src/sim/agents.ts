@@ -104,7 +104,7 @@ function scriptOf(turnId: string, seed: number, chatter: number, resumable: bool
       case 6:
         return { kind: 'data' };
       case 7:
-        return random() < 0.25 ? { kind: 'hang' } : { kind: 'steers' };
+        return random() < 0.4 ? { kind: 'hang' } : { kind: 'steers' };
       case 8:
         return random() < 0.2 ? { kind: random() < 0.5 ? 'throw' : 'refuse' } : { kind: 'data' };
       default:
