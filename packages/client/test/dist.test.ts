@@ -85,7 +85,7 @@ test('sizes, minified and compressed, as a page gets them', async () => {
 });
 
 /** In bytes. decisions/0009 says what the client's are made of. */
-const BUDGET = { createClientBytes: 25_000, streamsBytes: 10_000, reactBytes: 3_000 };
+const BUDGET = { createClientBytes: 24_500, streamsBytes: 10_000, reactBytes: 3_000 };
 
 const BUILT: Readonly<Record<string, string>> = {
   index: '@holdfast/client',
