@@ -111,7 +111,7 @@ const WEIGHTS: Readonly<Record<OpKind, number>> = {
   withdraw: 6,
   order: 5,
   stop: 9,
-  answer: 14,
+  answer: 28,
   'tool-result': 7,
   regenerate: 4,
   switch: 3,

@@ -221,7 +221,11 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         for (const sessionId of this.#sessions) {
           const { view } = this.store.truthOf(sessionId);
           for (const { promptId } of view.prompts)
-            await person.submit(sessionId, { type: 'prompt-answer', promptId, answer: 'once' });
+            await person.submit(sessionId, {
+              type: 'prompt-answer',
+              promptId,
+              answer: this.scheduler.draw(2) === 0 ? 'always' : 'once',
+            });
           const { turn } = this.store.truthOf(sessionId).view;
           for (const toolId of turn?.awaits ?? [])
             await person.submit(sessionId, { type: 'tool-result', toolId, ok: true, output: 'done' });
