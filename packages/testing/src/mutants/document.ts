@@ -8,7 +8,7 @@ one at a time, in a copy of the code, and runs the simulation until one of its l
 [races.md](races.md); L1–L13 are laws of the log (\`packages/log/src/port.ts\`). The laws that found them are described at the head of
 \`ledger.ts\`, \`laws.ts\`, \`store.ts\` and \`run.ts\` in \`packages/testing/src/sim\`.
 
-Made by \`npm run mutants -- --write\`.
+Made by \`npm run mutants -- --write\`. Where nothing found one, the runs it was given were too few: there the simulation is still weak.
 
 | mutant | what it does | breaks | found by | in runs |
 |---|---|---|---|---|
