@@ -19,6 +19,7 @@ import { FanOut } from './postgres/fan-out.ts';
 import { Group } from './postgres/group.ts';
 import { History } from './postgres/history.ts';
 import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
+import { packOne } from './postgres/pack.ts';
 import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
 import * as streamSteps from './postgres/streams.ts';
@@ -151,8 +152,13 @@ class PostgresLog implements Log {
     }
   }
 
-  pack(): Promise<number> {
-    return Promise.resolve(0);
+  async pack(stream: string, upTo: number): Promise<number> {
+    let savedBytes = 0;
+    for (;;) {
+      const saved = await this.#step().transaction((client) => packOne(client, stream, upTo));
+      if (saved === undefined) return savedBytes;
+      savedBytes += saved;
+    }
   }
 
   truncate(stream: string, upTo: number): Promise<void> {

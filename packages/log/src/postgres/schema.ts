@@ -6,6 +6,8 @@
  * 2. A stream's row is the lock of everything that belongs to it: whoever changes its records, keys, producers or consumers
  *    holds it `FOR NO KEY UPDATE` first. (An epoch that was only read, not locked, let old owners in.)
  * 3. A row of the list gets its `rev` after its commit, from `sequence` in `rows.ts`: revs become visible in their order.
+ * 4. Packed pages are read by this version and not by those before it, which run on beside it: they are made only where `features`
+ *    names `pages`. A new database does; one that older nodes have used does when somebody says so (decision 14).
  */
 import { fault, FaultError } from '@holdfast/protocol';
 import type { ClientBase } from 'pg';
@@ -110,7 +112,13 @@ const MIGRATIONS: readonly string[] = [
     at timestamptz NOT NULL DEFAULT now()
   ) WITH (fillfactor = 50);
   `,
+  // What every node on this database can do (rule 4).
+  `
+  CREATE TABLE features (name text PRIMARY KEY);
+  `,
 ];
+
+export const PAGES = 'pages';
 
 /** Long after nobody can be in doubt about a connection's last transaction. */
 const OLD_MARKS = `DELETE FROM marks WHERE at < now() - interval '1 day'`;
@@ -131,6 +139,7 @@ export async function migrate(client: ClientBase): Promise<void> {
       if (index < version) continue;
       await client.query(`BEGIN; ${migration}; INSERT INTO holdfast_schema VALUES (${index + 1}); COMMIT`);
     }
+    if (version === 0) await client.query('INSERT INTO features VALUES ($1) ON CONFLICT DO NOTHING', [PAGES]);
     await client.query(OLD_MARKS);
   } finally {
     await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);

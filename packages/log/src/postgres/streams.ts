@@ -6,7 +6,8 @@
  * 3. An erased stream keeps its row, as the tombstone that keeps its name and its epochs from coming again (L3, L11).
  */
 import type { Client } from 'pg';
-import { boundsOf } from '../limits.ts';
+import { boundsOf, type ReadBounds } from '../limits.ts';
+import { unpackPage } from '../page.ts';
 import type {
   AppendVerdict,
   CreateVerdict,
@@ -109,10 +110,26 @@ export async function create(
 
 /** Rule 2. */
 async function copyRecords(client: Client, from: number, to: number, upTo: number): Promise<void> {
-  await client.query(
-    'INSERT INTO records (stream_id, seq, at, body) SELECT $2, seq, at, body FROM records WHERE stream_id = $1 AND seq <= $3',
+  // In one statement, so of one moment: packing does not wait for the parent's lock.
+  const { rows } = await client.query<StoredPage>(
+    `WITH paged AS (
+       INSERT INTO pages (stream_id, first, last, body)
+       SELECT $2, first, last, body FROM pages WHERE stream_id = $1 AND last <= $3
+     ), plain AS (
+       INSERT INTO records (stream_id, seq, at, body)
+       SELECT $2, seq, at, body FROM records WHERE stream_id = $1 AND seq <= $3
+     )
+     SELECT first, last, body FROM pages WHERE stream_id = $1 AND first <= $3 AND last > $3`,
     [from, to, upTo],
   );
+  // A page that reaches beyond the fork gives only its part, as records.
+  for (const { first, body } of rows) {
+    const part = unpackPage(first, body).filter((record) => record.seq <= upTo);
+    await client.query(
+      'INSERT INTO records (stream_id, seq, at, body) SELECT $1, v.seq, v.at, v.body FROM unnest($2::bigint[], $3::bigint[], $4::bytea[]) AS v(seq, at, body)',
+      [to, part.map(({ seq }) => seq), part.map(({ at }) => at), part.map(({ bytes }) => bytes)],
+    );
+  }
   await client.query(
     'UPDATE streams SET head = $3::bigint, floor = least($3::bigint, (SELECT floor FROM streams WHERE id = $1)) WHERE id = $2',
     [from, to, upTo],
@@ -132,23 +149,37 @@ async function present(client: Client, stream: StreamName, options: StreamOption
   return { kind: 'exists', state: stateOf(row), same };
 }
 
-interface PageRow extends StreamRow {
+interface StoredPage {
+  readonly first: number;
+  readonly last: number;
+  readonly body: Uint8Array;
+}
+
+/** A record, or a page of them; neither where there is nothing to read. */
+interface PieceRow extends StreamRow {
   readonly seq: number | null;
+  readonly last: number | null;
   readonly at: number;
   readonly body: Uint8Array;
 }
 
+/** Pages of one read: what they hold is more than the bytes that a reader asks for by default. */
+const PAGES_MAX = 10;
+
 export async function read(query: Query, stream: StreamName, range: ReadRange): Promise<ReadVerdict> {
   const { after, upTo, limit, bytesMax } = boundsOf(range, Number.MAX_SAFE_INTEGER);
-  const rows = await query<PageRow>(
+  const rows = await query<PieceRow>(
     `WITH s AS (SELECT * FROM streams WHERE name = $1)
-     SELECT ${COLUMNS}, r.seq, r.at, r.body FROM s LEFT JOIN LATERAL (
-       SELECT seq, at, body FROM (
+     SELECT ${COLUMNS}, r.seq, r.last, r.at, r.body FROM s LEFT JOIN LATERAL (
+       (SELECT first AS seq, last, 0::bigint AS at, body FROM pages
+        WHERE stream_id = s.id AND last > $2 AND first <= $3 ORDER BY first LIMIT ${PAGES_MAX})
+       UNION ALL
+       SELECT seq, NULL, at, body FROM (
          SELECT seq, at, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
            SELECT seq, at, body FROM records WHERE stream_id = s.id AND seq > $2 AND seq <= least($3, s.head) ORDER BY seq LIMIT $4
          ) few
-       ) sized WHERE before < $5 ORDER BY seq
-     ) r ON true`,
+       ) sized WHERE before < $5
+     ) r ON true ORDER BY r.seq`,
     [stream, after, upTo, limit, bytesMax],
     'read',
   );
@@ -157,18 +188,27 @@ export async function read(query: Query, stream: StreamName, range: ReadRange): 
   if (row.deleted) return { kind: 'deleted' };
   if (row.ttl_ms !== null) await query(`UPDATE streams SET touched_at = ${NOW_MS} WHERE id = $1`, [row.id]);
   if (after < row.floor) return { kind: 'truncated', floor: row.floor, head: row.head };
-  return { kind: 'page', records: bounded(rows, bytesMax), head: row.head, closed: row.closed };
+  const records = bounded(rows, { after, upTo: Math.min(upTo, row.head), limit, bytesMax });
+  return { kind: 'page', records, head: row.head, closed: row.closed };
 }
 
-/** At most the bound, but at least one. */
-function bounded(rows: readonly PageRow[], bytesMax: number): readonly LogRecord[] {
+/** At most the bounds, but at least one. */
+function bounded(rows: readonly PieceRow[], { after, upTo, limit, bytesMax }: ReadBounds): readonly LogRecord[] {
   const records: LogRecord[] = [];
   let bytes = 0;
-  for (const { seq, at, body } of rows) {
+  let pages = 0;
+  for (const { seq, last, at, body } of rows) {
     if (seq === null) break;
-    bytes += body.byteLength;
-    if (records.length > 0 && bytes > bytesMax) break;
-    records.push(logRecord(seq, at, body));
+    // Where there are more pages than were read, the records after them do not follow.
+    if (last === null && pages === PAGES_MAX) break;
+    if (last !== null) pages += 1;
+    for (const record of last === null ? [logRecord(seq, at, body)] : unpackPage(seq, body)) {
+      if (record.seq <= after) continue;
+      bytes += record.bytes.byteLength;
+      if (record.seq > upTo) return records;
+      if (records.length > 0 && (bytes > bytesMax || records.length >= limit)) return records;
+      records.push(record);
+    }
   }
   return records;
 }
@@ -210,4 +250,6 @@ export async function truncate(client: Client, stream: StreamName, upTo: number)
   const floor = Math.min(upTo, line.head);
   await client.query('UPDATE streams SET floor = greatest(floor, $2) WHERE id = $1', [line.id, floor]);
   await client.query('DELETE FROM records WHERE stream_id = $1 AND seq <= $2', [line.id, floor]);
+  // After the records: a page that was being made of them is there by now.
+  await client.query('DELETE FROM pages WHERE stream_id = $1 AND last <= $2', [line.id, floor]);
 }
