@@ -15,7 +15,7 @@ import { Client, Pool } from 'pg';
 import type { Commit, BatchResult } from './postgres/append.ts';
 import { clientConfig, Connection, type ConnectionOptions } from './postgres/connection.ts';
 import * as consumerSteps from './postgres/consumers.ts';
-import { FanOut } from './postgres/fan-out.ts';
+import { FanOut, type Hearing } from './postgres/fan-out.ts';
 import { Group } from './postgres/group.ts';
 import { History } from './postgres/history.ts';
 import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
@@ -37,6 +37,8 @@ export interface PostgresLogOptions {
   readonly writers?: number;
   /** Connections for everything else. Default 6. */
   readonly readers?: number;
+  /** Stands between the notifications of other nodes and this one: a test loses, doubles and reorders them here. */
+  readonly hearing?: Hearing;
 }
 
 /** @throws FaultError `storage-unavailable`: no server, one that is too old or unsafe, or a newer schema. */
@@ -72,7 +74,7 @@ class PostgresLog implements Log {
   readonly #watchers = new Set<() => void>();
   #nextStep = 0;
 
-  constructor(server: ConnectionOptions, { node, writers = 3, readers = 6 }: PostgresLogOptions) {
+  constructor(server: ConnectionOptions, { node, writers = 3, readers = 6, hearing }: PostgresLogOptions) {
     this.#hub = new Hub({ read: (stream, range) => this.read(stream, range), pause: () => pause(200) });
     const { confirm } = new History(this.#hub);
     const connection: ConnectionOptions = { ...server, confirm };
@@ -95,6 +97,7 @@ class PostgresLog implements Log {
       sender: this.#sender,
       query: this.#query,
       onRows: () => this.#rowsChanged(),
+      ...(hearing === undefined ? {} : { hearing }),
     });
     this.consumers = this.#makeConsumers();
     this.holders = {

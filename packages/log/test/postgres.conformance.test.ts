@@ -18,4 +18,18 @@ describeLog('postgres', open, {
     return open();
   },
   openSecond: open,
+  breakWrites: async () => {
+    // A server that only reads, as a standby does: the connections that come back find it so.
+    await server.query(`ALTER DATABASE conformance SET default_transaction_read_only = on`);
+    await endConnections();
+    return async () => {
+      await server.query(`ALTER DATABASE conformance SET default_transaction_read_only = off`);
+      await endConnections();
+    };
+  },
 });
+
+/** @returns once they are gone */
+async function endConnections(): Promise<void> {
+  await server.query(`SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = 'conformance'`);
+}

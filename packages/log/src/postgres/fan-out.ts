@@ -32,6 +32,9 @@ interface Payload {
   readonly rows?: true;
 }
 
+/** Hands on what was heard, or does not (rule 1). */
+export type Hearing = (payload: string, hear: (payload: string) => void) => void;
+
 export interface FanOutOptions {
   readonly node: string;
   readonly hub: Hub;
@@ -40,6 +43,8 @@ export interface FanOutOptions {
   readonly sender: Connection;
   readonly query: Query;
   readonly onRows: () => void;
+  /** Default: each once, as it comes. */
+  readonly hearing?: Hearing;
 }
 
 export class FanOut {
@@ -132,7 +137,8 @@ export class FanOut {
       try {
         await client.connect();
         await this.#options.connection.confirm?.(client);
-        client.on('notification', ({ payload }) => this.#heard(payload ?? ''));
+        const { hearing = (payload, hear) => hear(payload) } = this.#options;
+        client.on('notification', ({ payload }) => hearing(payload ?? '', (heard) => this.#heard(heard)));
         await client.query(`LISTEN ${CHANNEL}`);
         await this.#poll();
         await lost;
