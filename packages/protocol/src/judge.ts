@@ -7,7 +7,7 @@
  * 3. Judging needs the view's *control* part alone (queue, running turn, prompts, tree), never a message's text.
  */
 import type { Answer, Command } from './entry.ts';
-import { turnIdOf, type MessageId, type TurnId } from './ids.ts';
+import { turnIdOf, type MessageId, type ToolId, type TurnId } from './ids.ts';
 import type { View } from './view.ts';
 
 export type Applied = 'start' | 'queue' | 'interrupt' | 'steer';
@@ -67,11 +67,15 @@ export function judge(view: View, command: Command): Verdict {
         ? { kind: 'answered', answer: command.answer }
         : no('prompt-not-open');
     case 'tool-result':
-      return view.turn?.openTools.includes(command.toolId) === true ? { kind: 'done' } : no('tool-not-open');
+      return awaitsResult(view, command.toolId) ? { kind: 'done' } : no('tool-not-open');
     case 'branch-switch':
       return isKnown(view, command.turnId) ? { kind: 'done' } : no('turn-unknown');
   }
 }
+
+/** The first result wins, as the first answer does (R28). */
+const awaitsResult = ({ turn }: View, toolId: ToolId): boolean =>
+  turn?.openTools.includes(toolId) === true && !turn.results.some((result) => result.toolId === toolId);
 
 function judgeMessage(view: View, messageId: MessageId, whenBusy: 'queue' | 'interrupt' | 'steer'): Verdict {
   const turnId = turnIdOf(messageId);

@@ -187,3 +187,27 @@ test('a tool that the caller runs parks its turn until the result is there', asy
   expect(view.messages.at(-1)).toMatchObject({ text: 'It says 42.', state: 'completed' });
   await world.close();
 });
+
+test('R28: of two results for one tool the first counts, and the second is told so', async () => {
+  const calling = scripted(async function* callingScript(input, context) {
+    const { results } = input.progress;
+    if (results.length === 0) {
+      yield { type: 'tool-request', toolId: context.toolId(), name: 'lookup', input: 1 };
+      yield { type: 'tool-request', toolId: context.toolId(), name: 'lookup', input: 2 };
+      return { outcome: 'parked' };
+    }
+    for (const { toolId, ok, output } of results) yield { type: 'tool-end', toolId, ok, output, durationMs: 0 };
+    yield { type: 'text', text: results.map(({ output }) => output).join() };
+    return { outcome: 'completed' };
+  });
+  const world = await World.open([calling]);
+  await world.say('look');
+  const [first, second] = (await world.until((view) => view.turn?.state === 'parked')).turn?.awaits ?? [];
+  const result = (toolId: string | undefined, output: string) =>
+    world.submit({ type: 'tool-result', toolId, ok: true, output } as never);
+  expect(await result(first, 'one')).toMatchObject({ verdict: { kind: 'done' } });
+  expect(await result(first, 'another')).toMatchObject({ verdict: { kind: 'void', reason: 'tool-not-open' } });
+  await result(second, 'two');
+  expect((await world.idle()).messages.at(-1)?.text).toBe('one,two');
+  await world.close();
+});
