@@ -105,8 +105,14 @@ async function untar(archive: string, dir: string): Promise<void> {
     tar.on('error', reject);
     tar.on('close', (code) => (code === 0 ? resolve() : reject(new Error(`tar ended with ${code} on ${archive}`))));
   });
-  await Promise.all([pipeline(createReadStream(archive), createBrotliDecompress(), tar.stdin), ended]);
+  const fed = pipeline(createReadStream(archive), createBrotliDecompress(), tar.stdin).catch((error: unknown) => {
+    // tar reads no further than the archive's end mark, and may be gone before the padding behind it: its exit code says how it went.
+    if (!(error instanceof Error && 'code' in error && TAR_IS_GONE.has(String(error.code)))) throw error;
+  });
+  await Promise.all([fed, ended]);
 }
+
+const TAR_IS_GONE: ReadonlySet<string> = new Set(['ERR_STREAM_PREMATURE_CLOSE', 'EPIPE', 'ECONNRESET']);
 
 /** The package brings libraries for a system without them; where the system has its own, those are the right ones. */
 async function lacksLibraries(executable: string): Promise<boolean> {
