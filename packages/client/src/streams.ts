@@ -33,8 +33,8 @@ export interface Streams {
   readonly count: number;
   /** @returns the end of it. */
   follow(sessionId: SessionId, place: Place, lane: Lane): () => void;
-  /** The session list: its changes after a revision, or all rows first. @returns the end of it. */
-  feed(lane: FeedLane, after: number | null): () => void;
+  /** The session list. @returns the end of it. */
+  feed(lane: FeedLane): () => void;
   nudge(): void;
   /** There are new credentials. */
   resume(): void;
@@ -154,9 +154,9 @@ export function openEachStream(options: StreamsOptions): Streams {
       return streams.count;
     },
     follow: (sessionId, place, lane) => streamOfEach(streams, sessionId, place, lane),
-    feed(lane, after) {
+    feed(lane) {
       const stream = streams.open(
-        { kind: 'sessions', feed: after },
+        { kind: 'sessions', feed: null },
         { ...feedHandlers(() => lane), state: (state) => lane.state(state), snapshot() {}, entry() {} },
       );
       return () => streams.end(stream);
@@ -201,8 +201,8 @@ class OneStream implements Streams {
     };
   }
 
-  feed(lane: FeedLane, after: number | null): () => void {
-    const feed = { lane, revision: after };
+  feed(lane: FeedLane): () => void {
+    const feed = { lane, revision: null };
     this.#feed = feed;
     // A stream is asked for the list when it is opened.
     if (this.#stream?.hasFeed === true) lane.state(this.#stream.events.state);

@@ -225,7 +225,7 @@ class MemoryGateway implements TestGateway {
       .map(({ log }) => summaryOf(log))
       .filter((row) => `${row.title ?? ''} ${row.preview}`.toLowerCase().includes(words))
       .toSorted((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
-    return json(200, { sessions, next: null, revision: this.#revision });
+    return json(200, { sessions, next: null });
   }
 
   #ofSession(session: Session, method: string, rest: readonly string[], input: Input, query: URLSearchParams): Answer {

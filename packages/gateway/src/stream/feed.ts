@@ -63,7 +63,6 @@ export class Feed {
   /** The store's revision as of now, or later. */
   async revisionNow(): Promise<number> {
     while (await this.#readPage());
-    if (this.#state.kind === 'idle') this.#dropKept(); // Rule 2.
     return this.#rev;
   }
 
@@ -81,10 +80,6 @@ export class Feed {
     this.#state = { kind: 'idle' };
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#dropKept();
-  }
-
-  #dropKept(): void {
     this.#kept = [];
     this.#floor = this.#rev;
   }
