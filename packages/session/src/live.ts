@@ -2,7 +2,9 @@
  * A session's view, kept at the head of its log while somebody needs it: the owner, a command in hand, a snapshot.
  *
  * 1. It is made of rows and the entries after them, then follows the log; it never falls behind without noticing.
- * 2. All users of a session in this process share one, and it is gone with the last of them: an idle session costs nothing.
+ * 2. All users of a session in this process share one. It lingers for a moment after the last of them, for what often comes next
+ *    (the turn after a message, the page after the list), following the log as before; then it is gone: an idle session costs
+ *    nothing.
  * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
  */
 import {
@@ -16,10 +18,14 @@ import {
   type View,
 } from '@holdfast/protocol';
 import type { Delivery, Log, LogRecord, Refused, SubscribeOptions, Subscription } from '@holdfast/log';
+import type { Clock, Timer } from './clock.ts';
 import { loadCheckpoint, streamOf } from './rows.ts';
 import { decodeEntry } from './service.ts';
 
 const VERDICTS_MAX = 256;
+const LINGER_MS = 1_000;
+/** In one process; where more would linger, those go that had no user for longest. */
+const LINGERING_MAX = 64;
 
 export interface Judged {
   readonly command: Command;
@@ -91,6 +97,11 @@ export class LiveSession {
   /** The verdict on a command that was folded here lately. */
   verdictAt(seq: number): Judged | undefined {
     return this.#verdicts.get(seq);
+  }
+
+  /** Those on commands after `seq` that were folded here lately. */
+  judgedAfter(seq: number): readonly Judged[] {
+    return [...this.#verdicts].flatMap(([at, judged]) => (at > seq ? [judged] : []));
   }
 
   /** Calls back when something calls for its owner: a command, a prompt (it may have a deadline), the session's end. @returns stop */
@@ -173,14 +184,24 @@ interface Shared {
 /** The live sessions of this process (rule 2). */
 export class LiveSessions {
   readonly #log: Log;
+  readonly #clock: Clock;
   readonly #lives = new Map<SessionId, Shared>();
+  /** Those without a user, longest first. */
+  readonly #lingering = new Map<SessionId, Timer>();
 
-  constructor(log: Log) {
+  constructor(log: Log, clock: Clock) {
     this.#log = log;
+    this.#clock = clock;
   }
 
+  /** How many have users. */
   get size(): number {
-    return this.#lives.size;
+    return this.#lives.size - this.#lingering.size;
+  }
+
+  /** Nothing lingers any more. */
+  close(): void {
+    for (const sessionId of this.#lingering.keys()) this.#letGo(sessionId);
   }
 
   /** Somebody has its view, or has asked for it. */
@@ -192,6 +213,7 @@ export class LiveSessions {
   async with<T>(sessionId: SessionId, use: (live: LiveSession) => Promise<T>): Promise<T | NotLive> {
     const joined = this.#lives.get(sessionId);
     const shared = joined ?? this.#open(sessionId);
+    this.#stay(sessionId);
     shared.users += 1;
     try {
       const opened = await shared.opening;
@@ -207,7 +229,7 @@ export class LiveSessions {
       return joined === undefined ? opened : await this.with(sessionId, use);
     } finally {
       shared.users -= 1;
-      if (shared.users === 0) this.#leave(sessionId, shared);
+      if (shared.users === 0) this.#linger(sessionId, shared);
     }
   }
 
@@ -223,13 +245,27 @@ export class LiveSessions {
     if (this.#lives.get(sessionId) === shared) this.#lives.delete(sessionId);
   }
 
-  #leave(sessionId: SessionId, shared: Shared): void {
-    this.#drop(sessionId, shared);
-    // A session that could not be opened has told its users so; there is nothing to close.
-    void shared.opening.then(
-      (opened) => opened.kind === 'live' && opened.live.close('released'),
-      () => undefined,
+  #stay(sessionId: SessionId): void {
+    this.#lingering.get(sessionId)?.cancel();
+    this.#lingering.delete(sessionId);
+  }
+
+  #linger(sessionId: SessionId, shared: Shared): void {
+    // Dropped, it is nobody's any more.
+    if (this.#lives.get(sessionId) !== shared) return release(shared);
+    this.#lingering.set(
+      sessionId,
+      this.#clock.after(LINGER_MS, () => this.#letGo(sessionId)),
     );
+    const [longest] = this.#lingering.keys();
+    if (this.#lingering.size > LINGERING_MAX && longest !== undefined) this.#letGo(longest);
+  }
+
+  #letGo(sessionId: SessionId): void {
+    this.#stay(sessionId);
+    const shared = this.#lives.get(sessionId);
+    this.#lives.delete(sessionId);
+    if (shared !== undefined) release(shared);
   }
 
   async #load(sessionId: SessionId): Promise<Opened> {
@@ -241,4 +277,12 @@ export class LiveSessions {
     await live.reached(found.state.head);
     return live.ended === 'deleted' ? { kind: 'deleted' } : { kind: 'live', live };
   }
+}
+
+function release({ opening }: Shared): void {
+  // A session that could not be opened has told its users so; there is nothing to close.
+  void opening.then(
+    (opened) => opened.kind === 'live' && opened.live.close('released'),
+    () => undefined,
+  );
 }

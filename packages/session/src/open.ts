@@ -110,7 +110,7 @@ class Sessions implements SessionService {
     this.agents = new Map(agents.map((agent) => [agent.name, agent]));
     this.#log = log;
     this.#clock = clock;
-    this.#lives = new LiveSessions(log);
+    this.#lives = new LiveSessions(log, clock);
     this.#grants = new Grants(log);
     this.#blobs = new Blobs(log);
     this.#queueMax = options.queueMax ?? QUEUE_MAX;
@@ -211,15 +211,11 @@ class Sessions implements SessionService {
 
   async #submitTo(live: LiveSession, command: Command): Promise<Receipt> {
     const { sessionId } = live;
-    const arriving = this.#arriving.get(sessionId) ?? 0;
-    if (
-      isMessage(command) &&
-      waitingIn(live.view) + arriving >= this.#queueMax &&
-      (await this.#isNew(sessionId, command))
-    ) {
-      return refused(queueFull(this.#queueMax));
+    if (isMessage(command) && this.#isFull(live)) {
+      const refusal = await this.#refusalOf(live, command);
+      if (refusal !== undefined) return refused(refusal);
     }
-    this.#arriving.set(sessionId, arriving + 1);
+    this.#arriving.set(sessionId, (this.#arriving.get(sessionId) ?? 0) + 1);
     const expectation = live.expect(command.clientId);
     try {
       return await this.#append(live, command, expectation);
@@ -231,9 +227,18 @@ class Sessions implements SessionService {
     }
   }
 
-  /** A retry of what was accepted gets its receipt, however full the queue is by now. */
-  async #isNew(sessionId: SessionId, command: Command): Promise<boolean> {
-    return (await this.#log.findKey(streamOf(sessionId), command.clientId)) === undefined;
+  #isFull({ sessionId, view }: LiveSession): boolean {
+    return waitingIn(view) + (this.#arriving.get(sessionId) ?? 0) >= this.#queueMax;
+  }
+
+  /** A retry of what was accepted gets its receipt, however full the queue is by now; and it is full if the log says so, not a view that lags. */
+  async #refusalOf(live: LiveSession, command: Command): Promise<Fault | undefined> {
+    const stream = streamOf(live.sessionId);
+    if ((await this.#log.findKey(stream, command.clientId)) !== undefined) return undefined;
+    const now = await this.#log.stat(stream);
+    if (now.kind !== 'state') return faultOf(now, live.sessionId);
+    await live.reached(now.state.head);
+    return this.#isFull(live) ? queueFull(this.#queueMax) : undefined;
   }
 
   async #append(live: LiveSession, command: Command, expectation: Expectation): Promise<Receipt> {
@@ -507,6 +512,7 @@ class Sessions implements SessionService {
     this.#admits = false;
     this.#closing.abort();
     await this.#ownership.close();
+    this.#lives.close();
   }
 }
 

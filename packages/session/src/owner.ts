@@ -160,9 +160,10 @@ export class Tenure {
   }
 
   async #append({ entries, clears }: Extract<Effect, { kind: 'append' }>): Promise<TenureEnd | undefined> {
+    const before = this.#live.view;
     await this.#grantAlways(entries);
     if (entries.length > 0 && (await this.#writer.write(entries)) === 'lost') return 'lost';
-    await this.#grantOvertaken(entries);
+    await this.#grantOvertaken(before);
     this.#tellRun();
     if (clears === 'titling') this.#titling = { kind: 'none' };
     if (clears !== 'hand') return undefined;
@@ -235,21 +236,21 @@ export class Tenure {
   /** What was allowed for ever is granted before its prompt is closed. */
   async #grantAlways(entries: readonly RunEvent[]): Promise<void> {
     for (const entry of entries)
-      if (entry.type === 'prompt-close' && entry.answer === 'always') await this.#grant(entry.promptId, entry.by);
+      if (entry.type === 'prompt-close' && entry.answer === 'always')
+        await this.#grant(this.#live.view, entry.promptId, entry.by);
   }
 
-  /** An answer may have come in before the close that was meant to do without one, and then it stands (R30). */
-  async #grantOvertaken(entries: readonly RunEvent[]): Promise<void> {
-    for (const entry of entries) {
-      if (entry.type !== 'prompt-close' || entry.outcome === 'answered') continue;
-      const { prompt } = promptIn(this.#live.view, entry.promptId);
-      if (prompt?.answer === 'always') await this.#grant(entry.promptId, prompt.by);
-    }
+  /** An answer may have come in before the close that was meant to do without one, and then it stands (R30), shown or not. */
+  async #grantOvertaken(before: View): Promise<void> {
+    for (const { command, verdict } of this.#live.judgedAfter(before.seq))
+      if (command.type === 'prompt-answer' && verdict.kind === 'answered' && command.answer === 'always')
+        await this.#grant(before, command.promptId, command.author);
   }
 
-  async #grant(promptId: PromptId, by: Subject | undefined): Promise<void> {
-    const { owner } = this.#live.view;
-    const { tool } = promptIn(this.#live.view, promptId);
+  /** @param view one that shows the prompt: a stop may have discarded it since */
+  async #grant(view: View, promptId: PromptId, by: Subject | undefined): Promise<void> {
+    const { owner } = view;
+    const tool = toolOf(view, promptId);
     if (owner === null || tool === undefined) return;
     // The prompt's id makes it one grant, however often it is added.
     await this.#untilAnswered(() => this.#ports.grants.add(owner, tool.name, by ?? owner, promptId));
@@ -342,18 +343,14 @@ export class Tenure {
   }
 }
 
-/** A prompt as it is shown, and the tool it asks for. */
-function promptIn(
-  { messages, offPath }: View,
-  promptId: PromptId,
-): { readonly prompt?: PartOf<'prompt'>; readonly tool?: PartOf<'tool'> } {
+/** The tool that a prompt asks for. */
+function toolOf({ messages, offPath }: View, promptId: PromptId): Extract<Part, { type: 'tool' }> | undefined {
   for (const { parts } of [...messages.toReversed(), ...offPath]) {
     const prompt = parts.find((part) => part.type === 'prompt' && part.promptId === promptId);
-    if (prompt?.type !== 'prompt') continue;
-    const tool = parts.find((part) => part.type === 'tool' && part.toolId === prompt.toolId);
-    return tool?.type === 'tool' ? { prompt, tool } : { prompt };
+    const tool = parts.find(
+      (part) => part.type === 'tool' && prompt?.type === 'prompt' && part.toolId === prompt.toolId,
+    );
+    if (tool?.type === 'tool') return tool;
   }
-  return {};
+  return undefined;
 }
-
-type PartOf<T extends Part['type']> = Extract<Part, { type: T }>;

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import type { PromptId, TurnId } from '@holdfast/protocol';
-import { openMemoryLog } from '@holdfast/log/memory';
+import { MemoryStore, openMemoryLog } from '@holdfast/log/memory';
 import { openSessionService, systemClock } from '../src/index.ts';
 import { echo, fresh, scripted, types, World, type Script } from './world.ts';
 
@@ -50,6 +50,39 @@ test('R27: a turn that waits for a person is parked, and its answer resumes the 
   expect(view.messages.at(-1)).toMatchObject({ text: 'May I? Done.', state: 'completed' });
   expect(types(await world.entries()).filter((type) => type === 'tool-start')).toHaveLength(1);
   await world.close();
+});
+
+test('R30, R31: "always" stands where a stop that discards the answer overtook it', async () => {
+  const store = new MemoryStore();
+  const ending = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const first = await World.open([scripted(asking)], { store });
+  const { sessionId } = first;
+  await first.say('list');
+  const parked = await first.until((view) => view.turn?.state === 'parked');
+  let appends = 0;
+  const log = openMemoryLog({
+    clock: systemClock,
+    store,
+    // The first is the stop itself, the second the end of the turn.
+    step: async (label) => {
+      if (label !== `append session/${sessionId}` || (appends += 1) !== 2) return;
+      ending.resolve();
+      await held.promise;
+    },
+  });
+  const stopper = await World.open([scripted(asking)], { store, sessionId, log });
+  await stopper.stop(parked.turn?.turnId as TurnId, 'keep', 'discard');
+  await ending.promise;
+  expect(await first.answer(parked.prompts[0]?.promptId as PromptId, 'always')).toMatchObject({
+    verdict: { kind: 'answered', answer: 'always' },
+  });
+  held.resolve();
+  expect((await first.idle()).messages.at(-1)?.parts).toEqual([]);
+  await stopper.service.drain(1_000);
+  expect(await first.service.grants('ann')).toMatchObject([{ tool: 'shell', by: 'ann' }]);
+  await stopper.close();
+  await first.close();
 });
 
 test('R25: a parked turn and the queue survive a restart', async () => {

@@ -56,6 +56,11 @@ export class Book {
     for (const consumer of consumers) if (!owners.has(consumer)) owners.set(consumer, newOwner());
   }
 
+  /** L11: nothing of it is found any more. */
+  deleted(name: string): void {
+    this.#pages.delete(name);
+  }
+
   hasKey(name: string, id: string): boolean {
     return this.#page(name).keys.has(id);
   }

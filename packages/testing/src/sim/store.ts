@@ -68,6 +68,12 @@ export class WatchedStore extends MemoryStore {
     return verdict;
   }
 
+  override delete(...request: Parameters<MemoryStore['delete']>): ReturnType<MemoryStore['delete']> {
+    const verdict = super.delete(...request);
+    if (verdict.kind === 'erased') this.#book.deleted(request[0]);
+    return verdict;
+  }
+
   override read(name: string, range: ReadRange, now: number): ReadVerdict {
     const verdict = super.read(name, range, now);
     this.#book.read(name, range, verdict);
