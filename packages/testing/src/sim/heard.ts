@@ -90,8 +90,12 @@ const mayStop = (entry: Entry, turnId: string): boolean =>
 function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Violate): void {
   const own = truths.get(call.sessionId);
   if (own === undefined) return;
+  // Of its own turn: a process that slept may begin a call when others are long since further.
   const begunAt = own.entries.findLast(
-    ({ type, seq }) => (type === 'turn-start' || type === 'turn-resume') && seq <= call.atSeq,
+    (entry) =>
+      (entry.type === 'turn-start' || entry.type === 'turn-resume') &&
+      entry.turnId === call.turnId &&
+      entry.seq <= call.atSeq,
   );
   const allows = (prompt: PromptFate): boolean => prompt.toolId !== undefined && prompt.state === 'answered';
   const here = [...own.ledger.prompts.values()].filter(
