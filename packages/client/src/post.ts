@@ -1,14 +1,6 @@
-/**
- * Requests that survive one expired token (A10).
- *
- * P1. A 401 is drained (up to 64 KiB, so that its socket can be used again), one refresh runs, the request goes out once
- *     more on the same connection. A second 401 is `auth-refused`, as is a refused refresh; a refresh that did not get
- *     through is `auth-unavailable`, worth a retry.
- * P2. Nothing else is retried here: who calls decides, by the fault's advice.
- */
-import { fault, FaultError } from '@holdfast/protocol/fault';
-
-import { openByteStream, type ByteStreamRequest, type ByteStreamResponse, type SafeByteStream } from './byte-stream.ts';
+/** Byte streams that survive one expired token (A10, `authorize.ts`). */
+import { authorized } from './authorize.ts';
+import { openByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
 import type { Credentials } from './credentials.ts';
 import type { Connection } from './transport.ts';
 
@@ -35,48 +27,20 @@ export function streamPostWithRetry(
 }
 
 /** The same for any method and body. */
-export async function openWithCredentials(
+export function openWithCredentials(
   connection: Connection,
   request: ByteStreamRequest,
   credentials?: Credentials,
 ): Promise<AuthorizedResponse> {
-  const token = credentials?.token();
-  const first = await openByteStream(connection, withToken(request, token));
-  if (first.status !== 401 || credentials === undefined) return { ...first, token };
-
-  await drain(first.body);
-  const outcome = await untilAborted(credentials.refresh(token), request.signal);
-  if (outcome.kind !== 'renewed') throw new FaultError(outcome.fault);
-  const second = await openByteStream(connection, withToken(request, outcome.token));
-  if (second.status !== 401) return { ...second, token: outcome.token };
-
-  second.body.cancel();
-  throw new FaultError(fault('auth-refused', 'The gateway refused the renewed token too. Sign in again.'));
-}
-
-function withToken(request: ByteStreamRequest, token: string | undefined): ByteStreamRequest {
-  if (token === undefined) return request;
-  return { ...request, headers: { ...request.headers, authorization: `Bearer ${token}` } };
+  return authorized(
+    credentials,
+    request.signal,
+    (authorization) => openByteStream(connection, { ...request, headers: { ...request.headers, ...authorization } }),
+    drain,
+  );
 }
 
 const DRAIN_BYTES_MAX = 65_536;
 
-/** Above the limit a new socket is cheaper than the rest of the body. */
-async function drain(body: SafeByteStream): Promise<void> {
-  let bytes = 0;
-  for await (const chunk of body) {
-    bytes += chunk.length;
-    if (bytes > DRAIN_BYTES_MAX) break;
-  }
-}
-
-/** A refresh belongs to everybody and goes on; who was cancelled does not wait for it. */
-function untilAborted<T>(task: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
-  if (signal === undefined) return task;
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(new FaultError(fault('cancelled', 'Cancelled while the token was renewed.')));
-    if (signal.aborted) return onAbort();
-    signal.addEventListener('abort', onAbort);
-    void task.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
-}
+/** Above the limit a new socket is cheaper than the rest. A body that breaks off says no less than its status did. */
+const drain = ({ body }: ByteStreamResponse): Promise<string> => body.text(DRAIN_BYTES_MAX).catch(() => '');

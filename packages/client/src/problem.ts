@@ -1,13 +1,16 @@
 /** What a response that is no success means: its problem details (RFC 9457), or the best reading of its status. */
 import { fault, isFaultKind, type Fault, type FaultKind, type Problem } from '@holdfast/protocol/fault';
 
+import { ERROR_BYTES_MAX, type WholeAnswer } from './ask.ts';
 import type { ByteStreamResponse } from './byte-stream.ts';
 
-const PROBLEM_BYTES_MAX = 65_536;
-
-/** Reads the body (at most 64 KiB of it) and ends it. Heeds `Retry-After` in seconds. Never rejects. */
+/** Reads the body (at most 64 KiB of it) and ends it. Never rejects. */
 export async function faultOfResponse({ status, headers, body }: ByteStreamResponse): Promise<Fault> {
-  const text = await body.text(PROBLEM_BYTES_MAX).catch(() => '');
+  return faultOfAnswer({ status, headers, text: await body.text(ERROR_BYTES_MAX).catch(() => '') });
+}
+
+/** Heeds `Retry-After` in seconds. */
+export function faultOfAnswer({ status, headers, text }: WholeAnswer): Fault {
   const problem = parseProblem(text);
   const kind = problem.fault !== undefined && isFaultKind(problem.fault) ? problem.fault : kindOfStatus(status);
   const retryAfterMs = problem.retryAfterMs ?? retryAfterMsOf(headers.get('retry-after'));

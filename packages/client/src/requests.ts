@@ -9,10 +9,11 @@
 import { fault, FaultError, isRetryable, type Fault } from '@holdfast/protocol/fault';
 
 import type { Result } from './api.ts';
+import { ask, isSuccess } from './ask.ts';
+import { authorized } from './authorize.ts';
 import type { Credentials } from './credentials.ts';
 import type { Ports } from './ports.ts';
-import { openWithCredentials } from './post.ts';
-import { faultOfResponse } from './problem.ts';
+import { faultOfAnswer } from './problem.ts';
 import type { Transport } from './transport.ts';
 
 const TRIES = 4;
@@ -40,7 +41,9 @@ export interface Call {
 
 export class Requests {
   readonly #options: RequestsOptions;
-  readonly #closed = new AbortController();
+  /** What is under way and what is waited for, each as the way to end it. */
+  readonly #ends = new Set<() => void>();
+  #closed = false;
   pending = 0;
 
   constructor(options: RequestsOptions) {
@@ -67,42 +70,41 @@ export class Requests {
   }
 
   /** Without trying again. Never rejects. */
-  async once(method: string, path: string, { json, bytes, mediaType, headers: more = {} }: Call = {}): Promise<Answer> {
+  async once(method: string, path: string, { json, bytes, mediaType, headers = {} }: Call = {}): Promise<Answer> {
+    if (this.#closed) return { kind: 'fault', fault: CLOSED };
     const { transport, baseUrl, credentials, ports } = this.#options;
     const abort = new AbortController();
-    const timeout = ports.clock.after(TIMEOUT_MS, () => abort.abort());
     const end = (): void => abort.abort();
-    const closed = this.#closed.signal;
-    closed.addEventListener('abort', end);
-    if (closed.aborted) end();
+    const timeout = ports.clock.after(TIMEOUT_MS, end);
+    this.#ends.add(end);
     try {
       const body = json === undefined ? bytes : JSON.stringify(json);
-      const headers: Readonly<Record<string, string>> =
-        body === undefined ? more : { ...more, 'content-type': mediaType ?? 'application/json' };
-      const request = { url: baseUrl + path, method, headers, signal: abort.signal };
-      const response = await openWithCredentials(
-        transport.short,
-        body === undefined ? request : { ...request, body },
-        credentials,
+      const type: Call['headers'] = body === undefined ? {} : { 'content-type': mediaType ?? 'application/json' };
+      const answer = await authorized(credentials, abort.signal, (authorization) =>
+        ask(
+          transport.short,
+          { url: baseUrl + path, method, headers: { ...headers, ...type, ...authorization }, body },
+          abort.signal,
+        ),
       );
-      if (response.status < 200 || response.status >= 300)
-        return { kind: 'fault', fault: await faultOfResponse(response) };
-      const text = await response.body.text();
-      return { kind: 'ok', status: response.status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
+      if (!isSuccess(answer.status)) return { kind: 'fault', fault: faultOfAnswer(answer) };
+      const { status, text } = answer;
+      return { kind: 'ok', status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
     } catch (error) {
       return { kind: 'fault', fault: this.#faultOf(error, abort.signal.aborted) };
     } finally {
       timeout.cancel();
-      closed.removeEventListener('abort', end);
+      this.#ends.delete(end);
     }
   }
 
   close(): void {
-    this.#closed.abort();
+    this.#closed = true;
+    for (const end of this.#ends) end();
   }
 
   #faultOf(error: unknown, aborted: boolean): Fault {
-    if (this.#closed.signal.aborted) return fault('cancelled', 'The client was closed.');
+    if (this.#closed) return CLOSED;
     if (aborted) return fault('idle-timeout', `The gateway did not answer within ${TIMEOUT_MS / 1000} s.`);
     if (error instanceof FaultError) return error.fault;
     return fault('protocol-error', `The answer is not what it should be: ${String(error)}`);
@@ -110,21 +112,22 @@ export class Requests {
 
   /** @returns undefined where another try does not help, or not soon. */
   #pauseMs(why: Fault, tries: number): number | undefined {
-    if (!isRetryable(why) || this.#closed.signal.aborted) return undefined;
+    if (!isRetryable(why) || this.#closed) return undefined;
     if (why.retryAfterMs !== undefined) return why.retryAfterMs > ADVICE_MS_MAX ? undefined : why.retryAfterMs;
     return FIRST_PAUSE_MS * 2 ** (tries - 1) * (0.5 + this.#options.ports.random() / 2);
   }
 
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const signal = this.#closed.signal;
-      const done = (): void => {
+      const end = (): void => {
         timer.cancel();
-        signal.removeEventListener('abort', done);
+        this.#ends.delete(end);
         resolve();
       };
-      const timer = this.#options.ports.clock.after(ms, done);
-      signal.addEventListener('abort', done);
+      const timer = this.#options.ports.clock.after(ms, end);
+      this.#ends.add(end);
     });
   }
 }
+
+const CLOSED = fault('cancelled', 'The client was closed.');
