@@ -5,10 +5,11 @@
  * C1  What it refers to (a turn, a prompt, a message) it takes from what it saw a little while ago: it is often too late.
  * C2  A retry may draw a new message id, as a gateway does for a request that names none: the first one counts.
  * C3  A request that is refused has put nothing into the log (R24).
+ * C4  A queue is called full only if it was so at a moment since it was asked, with all that was on its way.
  */
 import type { Answer, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
 import type { Receipt } from '@holdfast/session';
-import type { Op } from './plan.ts';
+import type { Op, Plan } from './plan.ts';
 import type { Incarnation, SimNode } from './node.ts';
 import type { Process, Scheduler } from './scheduler.ts';
 import type { WatchedStore } from './store.ts';
@@ -24,6 +25,7 @@ export interface Request {
 }
 
 export interface ClientWorld {
+  readonly plan: Plan;
   readonly scheduler: Scheduler;
   readonly outside: Process;
   readonly nodes: readonly SimNode[];
@@ -68,6 +70,11 @@ export class SimClient {
       const content = this.#contentOf(op, op.roll < 0.5 ? seen : this.#world.store.truthOf(sessionId).view);
       if (content === undefined) continue;
       const sent = this.submit(sessionId, content);
+      // A person who presses stop twice means all of it.
+      if (content.type === 'stop' && op.roll < 0.4) {
+        this.#allAwaited = false;
+        void this.submit(sessionId, { ...content, queue: 'clear' });
+      }
       if (op.waits) await sent;
       else this.#allAwaited = false;
     }
@@ -96,6 +103,7 @@ export class SimClient {
       tries += 1;
       underWay += 1;
       const [flight, wasIn, wasAlone] = [tries, isIn(), underWay === 1];
+      const { head } = this.#world.store.truthOf(sessionId);
       // C2.
       const drawn =
         tries > 1 && 'messageId' in base && isDrawn(base) ? { messageId: this.#world.newId('m') as MessageId } : {};
@@ -104,11 +112,22 @@ export class SimClient {
       // C3.
       if (!wasIn && wasAlone && flight === tries && isIn())
         this.#world.violate('R24', `${base.clientId} is in the log, and its request fails: ${answer.fault.kind}.`);
+      if (answer.fault.kind === 'session-not-found' && head > 0)
+        this.#world.violate('R4', `${sessionId} at ${head} is not found.`);
+      if (answer.fault.kind === 'queue-full') this.#judgeFull(sessionId, head);
       if (answer.fault.kind === 'queue-full' && !isIn()) return answer;
       return this.#isPassing(answer.fault.kind) ? undefined : this.#refused(answer.fault.kind);
     });
     this.open -= 1;
     if (receipt?.kind === 'ok') receipts.push({ sessionId, author: this.author, sent: base, receipt, inOrder });
+  }
+
+  /** C4. */
+  #judgeFull(sessionId: SessionId, askedAt: number): void {
+    const { store, plan, requests } = this.#world;
+    const most = Math.max(...store.truthOf(sessionId).waiting.slice(Math.max(0, askedAt - 1)));
+    if (most + requests.size - 1 < plan.queueMax)
+      this.#world.violate('queue', `${sessionId} is called full with ${most} waiting since ${askedAt}.`);
   }
 
   #isPassing(kind: string): boolean {

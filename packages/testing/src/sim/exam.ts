@@ -7,9 +7,11 @@
  *  X2  A reader's cursor is served where its record is there; any other gets a snapshot and the reason (R55, R60).
  *  X3  Each turn, and each page of turns back to the beginning, is what the log says.
  *  X4  The list and the feed have each session once, as the log says.
- *  X5  A grant is listed where somebody gave one for always, once; a revoked one is gone.
+ *  X5  A grant is listed where somebody gave one for always, once; a revoked one is gone. It holds in a new session too, while the
+ *      store is slow to say so.
  *  X7  Nothing is held for sessions that rest: no view, no slot (R11).
- *  X8  A new session that nobody disturbs gets its answer and its title (E8); stopped, it is free as soon as its agent heeds it.
+ *  X8  A new session that nobody disturbs gets its answer and its title (E8); stopped, its agent is told at once, and it is free as
+ *      soon as that heeds it.
  *  X6  A deleted session is gone for everybody, and the feed says so.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -22,9 +24,10 @@ import {
   type Command,
   type MessageId,
   type SessionId,
+  type TurnId,
   type View,
 } from '@holdfast/protocol';
-import { summaryOf, type SessionService, type SessionSummary } from '@holdfast/session';
+import { summaryOf, type Receipt, type SessionService, type SessionSummary } from '@holdfast/session';
 import { titleFor, type Call } from './agents.ts';
 import type { Receipted } from './client.ts';
 import { wentOnAt } from './heard.ts';
@@ -52,6 +55,10 @@ export interface ExamWorld {
   readonly nowMs: () => number;
   readonly newId: (prefix: string) => string;
   readonly draw: (below: number) => number;
+  /** By then an owner has heard of what another node committed. */
+  readonly hearsMs: number;
+  /** From now on, the store gives no answer to the next requests of this kind. @returns an end of it */
+  readonly deny: (op: string, times: number) => () => void;
   readonly violate: Violate;
 }
 
@@ -77,43 +84,69 @@ async function examineRest({ services, sleep, violate }: ExamWorld): Promise<voi
       .map((service) => service.stats())
       .filter(({ running, live, waitingForSlot }) => running + live + waitingForSlot > 0)
       .map((stats) => JSON.stringify(stats));
-  for (let tries = 0; tries < 150 && held().length > 0; tries += 1) await sleep(20);
+  for (let tries = 0; tries < 500 && held().length > 0; tries += 1) await sleep(20);
   if (held().length > 0) violate('R11', `Nodes at rest hold ${held().join()}.`);
 }
 
+interface Begun {
+  readonly sessionId: SessionId;
+  readonly turnId: TurnId;
+  readonly text: string;
+  readonly truth: Truth;
+}
+
+/** Opens a session and says something in it. */
+async function begin({ store, service, newId, violate }: ExamWorld, author: string): Promise<Begun | undefined> {
+  const sessionId = newId('s') as SessionId;
+  const clientId = (): ClientId => newId('c') as ClientId;
+  const opening = { type: 'session-open', sessionId, clientId: clientId(), author, agent: 'patient' } as const;
+  const opened = await service().create(opening);
+  if (opened.kind !== 'ok') violate('F1', `A session cannot be opened: ${opened.fault.kind}.`);
+  if (opened.kind !== 'ok') return undefined;
+  const messageId = newId('m') as MessageId;
+  const text = `${author} says ${messageId}`;
+  const message = { type: 'message', messageId, text, whenBusy: 'queue', clientId: clientId(), author } as const;
+  await service().submit(sessionId, message);
+  return { sessionId, turnId: turnIdOf(messageId), text, truth: store.truthOf(sessionId) };
+}
+
+const stop = ({ service, newId }: ExamWorld, { sessionId, turnId }: Begun): Promise<Receipt> =>
+  service().submit(sessionId, {
+    type: 'stop',
+    turnId,
+    queue: 'keep',
+    clientId: newId('c') as ClientId,
+    author: EXAMINER,
+  });
+
 /** X8. */
 async function examineNew(world: ExamWorld): Promise<void> {
-  const { store, service, calls, violate, nowMs, sleep, newId } = world;
-  const sessionId = newId('s') as SessionId;
-  const send = (content: Pick<Extract<Command, { type: 'message' }>, 'type' | 'whenBusy' | 'messageId' | 'text'>) =>
-    service().submit(sessionId, { ...content, clientId: newId('c') as ClientId, author: EXAMINER });
-  const opening = { type: 'session-open', sessionId, clientId: newId('c') as ClientId, author: EXAMINER } as const;
-  const opened = await service().create({ ...opening, agent: 'patient' });
-  if (opened.kind !== 'ok') return violate('F1', `A session cannot be opened: ${opened.fault.kind}.`);
-  const messageId = newId('m') as MessageId;
-  const turnId = turnIdOf(messageId);
-  const text = `${EXAMINER} says ${messageId}`;
-  await send({ type: 'message', messageId, text, whenBusy: 'queue' });
-  const truth = store.truthOf(sessionId);
+  const { store, calls, violate, nowMs, sleep, draw, hearsMs } = world;
+  const begun = await begin(world, EXAMINER);
+  if (begun === undefined) return;
+  const { sessionId, turnId, text, truth } = begun;
   const isOver = (): boolean =>
     truth.view.turn === null && truth.view.closing === null && truth.view.queue.length === 0;
-  for (let tries = 0; tries < 200 && !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) await sleep(20);
+  const callOf = (): Call | undefined => calls.findLast((other) => other.turnId === turnId);
+  // A fault that had just ended may still cost its owner the lease.
+  const isUndisturbed = (): boolean => truth.ledger.holders.size === 1;
+  const patience = draw(2) === 0 ? Number.POSITIVE_INFINITY : draw(20);
+  for (let tries = 0; tries < 200 && !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) {
+    if (tries >= patience && callOf() !== undefined) break;
+    await sleep(20);
+  }
   const wasStopped = !isOver();
+  const call = callOf();
   const stoppedMs = nowMs();
-  if (wasStopped)
-    await service().submit(sessionId, {
-      type: 'stop',
-      turnId,
-      queue: 'keep',
-      clientId: newId('c') as ClientId,
-      author: EXAMINER,
-    });
+  if (wasStopped) {
+    await stop(world, begun);
+    await sleep(hearsMs);
+    if (isUndisturbed() && call?.end === 'open' && !call.signal.aborted)
+      violate('R13', `${sessionId}: ${turnId} was stopped, and ${call.id} is not told.`);
+  }
   while (truth.view.turn !== null) await sleep(20);
   const tookMs = nowMs() - stoppedMs;
   while (!isOver()) await sleep(20);
-  const call = calls.findLast((other) => other.turnId === turnId);
-  // A fault that had just ended may still cost its owner the lease.
-  const isUndisturbed = (): boolean => truth.ledger.holders.size === 1;
   if (isUndisturbed() && wasStopped && tookMs > (call?.isDeaf === true ? STOP_DEAF_MS : STOP_MS) + TITLE_MS)
     violate('R13', `${sessionId}: ${turnId} was stopped, and went on for ${tookMs} ms.`);
   const { outcome } = truth.ledger.turns.get(turnId) ?? {};
@@ -272,7 +305,8 @@ function visible({
 }
 
 /** X5. */
-async function examineGrants({ store, sessions, service, violate }: ExamWorld): Promise<void> {
+async function examineGrants(world: ExamWorld): Promise<void> {
+  const { store, sessions, service, violate } = world;
   const owner = store.truthOf(sessions[0] as SessionId).view.owner ?? '';
   const given = [...store.truths.values()].some((truth) =>
     [...truth.ledger.prompts.values()].some(
@@ -286,10 +320,24 @@ async function examineGrants({ store, sessions, service, violate }: ExamWorld): 
   // Where its owner died over it, an answer that its turn's end overtook may have been granted or not.
   if (given ? tools.join() !== 'shell' : tools.length > 1)
     violate('R31', `${owner} has granted "${tools.join()}"; given for always: ${given}.`);
+  if (tools.includes('shell')) await examineGranted(world, owner);
   const revoked = await service().revokeGrant(owner, 'shell');
   const left = await service().grants(owner);
   if (revoked !== tools.includes('shell') || left.length > 0) violate('R31', `A grant of ${owner} outlives its end.`);
   if (await service().revokeGrant(owner, 'shell')) violate('R31', `A grant of ${owner} is revoked twice.`);
+}
+
+async function examineGranted(world: ExamWorld, owner: string): Promise<void> {
+  const { calls, sleep, deny, violate } = world;
+  const answersAgain = deny('read grants', 2);
+  const begun = await begin(world, owner);
+  if (begun === undefined) return;
+  const callOf = (): Call | undefined => calls.find((call) => call.turnId === begun.turnId);
+  while (callOf() === undefined && begun.truth.ledger.turns.get(begun.turnId)?.outcome === undefined) await sleep(20);
+  answersAgain();
+  if (callOf()?.isGranted === false) violate('R31', `${begun.sessionId} of ${owner} does not have its grant.`);
+  await stop(world, begun);
+  while (begun.truth.view.turn !== null) await sleep(20);
 }
 
 /** X6. */

@@ -18,6 +18,12 @@ const POLL_MS = 500;
 /** Faults that do not keep a process that lives from its store. */
 const SWIFT: ReadonlySet<PlannedFault['kind']> = new Set(['crash', 'drain', 'network', 'ambush']);
 
+export interface Denial {
+  readonly op: string;
+  left: number;
+  readonly slowMs: number;
+}
+
 export interface NodeWorld {
   readonly plan: Plan;
   readonly scheduler: Scheduler;
@@ -27,7 +33,7 @@ export interface NodeWorld {
   readonly outside: Process;
   refusalShare: number;
   /** What is refused at present. */
-  readonly denials: Set<{ readonly op: string; left: number }>;
+  readonly denials: Set<Denial>;
   /** The next request of this kind stops its process, or kills it. */
   stall: { readonly op: StoreOp; readonly forMs: number; readonly dies: boolean } | undefined;
   newId(prefix: string): string;
@@ -164,11 +170,11 @@ export class SimNode {
     return id;
   }
 
-  #isDenied(label: string): boolean {
-    const denied = [...this.#world.denials].find(({ op, left }) => left > 0 && label.startsWith(op));
-    if (denied === undefined || this.#world.scheduler.random() < 0.3) return false;
-    denied.left -= 1;
-    return true;
+  #denial(label: string): Denial | undefined {
+    const denial = [...this.#world.denials].find(({ op, left }) => left > 0 && label.startsWith(op));
+    if (denial === undefined || this.#world.scheduler.random() < 0.3) return undefined;
+    denial.left -= 1;
+    return denial;
   }
 
   #stall(process: Process): void {
@@ -188,7 +194,8 @@ export class SimNode {
     if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);
     if (cutOffMs > 0 && !label.startsWith('hint')) return scheduler.step(process, label, REFUSED);
     if (this.#world.stall !== undefined && label.startsWith(this.#world.stall.op)) this.#stall(process);
-    if (this.#isDenied(label)) return scheduler.step(process, label, REFUSED);
+    const denial = this.#denial(label);
+    if (denial !== undefined) return scheduler.step(process, label, REFUSED, denial.slowMs);
     const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
     return scheduler.step(process, label, isRefused ? REFUSED : undefined);
   }

@@ -66,13 +66,15 @@ export type Fault =
       readonly op: StoreOp;
       readonly dies: boolean;
     }
-  /** The store refuses this one thing, to whoever asks, so many times: before its effect, or when its answer is under way. */
+  /** The store refuses this one thing, to whoever asks, so many times, before its effect or when its answer is under way: at once, or
+   *  as one does that times out. */
   | {
       readonly kind: 'deny';
       readonly atStep: number;
       readonly forMs: number;
       readonly op: (typeof DENIALS)[number];
       readonly times: number;
+      readonly slowMs: number;
     }
   /** Requests and responses get lost, and requests come twice. */
   | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
@@ -213,7 +215,14 @@ export function planOf(seed: number): Plan {
       case 'stall':
         return { kind: 'stall', atStep, forMs: 10_500 + random() * 9_000, op: pick(STALLS), dies: random() < 0.3 };
       case 'deny':
-        return { kind: 'deny', atStep, forMs: 1_000 + random() * 9_000, op: pick(DENIALS), times: 1 + draw(4) };
+        return {
+          kind: 'deny',
+          atStep,
+          forMs: 1_000 + random() * 9_000,
+          op: pick(DENIALS),
+          times: 1 + draw(4),
+          slowMs: pick([0, 0, 3_000]),
+        };
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
       default:

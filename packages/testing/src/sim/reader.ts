@@ -2,16 +2,19 @@
  * A reader of a run: it attaches at a random moment to a random node, with or without a cursor, keeps its own view from the
  * snapshot and the tail, is torn off, and comes back.
  *
- * Everything that it takes goes through JSON, as over a wire; every entry that it saw is noted, to be found in the log.
+ * Everything that it takes goes through JSON, as over a wire; every entry that it saw is noted, to be found in the log. A snapshot
+ * holds what was in the log when it was asked for, and a session that was there by then is found.
  */
 import { EMPTY_VIEW, fold, type SessionId, type View } from '@holdfast/protocol';
 import { decodeEntry } from '@holdfast/session';
 import type { Attachment, Result } from '@holdfast/session';
 import type { SimNode } from './node.ts';
 import type { Process, Scheduler } from './scheduler.ts';
+import type { WatchedStore } from './store.ts';
 
 export interface ReaderWorld {
   readonly scheduler: Scheduler;
+  readonly store: WatchedStore;
   readonly outside: Process;
   readonly nodes: readonly SimNode[];
   violate(law: string, detail: string): void;
@@ -38,14 +41,19 @@ export class SimReader {
   }
 
   async read(): Promise<void> {
-    const { scheduler, outside, nodes } = this.#world;
+    const { scheduler, outside, nodes, store } = this.#world;
     while (!this.#isStopped) {
       await scheduler.sleep(outside, scheduler.random() * POLL_MS * 5, 'reader');
       const up = nodes.map((node) => node.up).filter((node) => node !== undefined);
       const node = up[scheduler.draw(Math.max(1, up.length))];
       if (node === undefined) continue;
       const cursor = this.view.seq > 0 && scheduler.random() < 0.6 ? { seq: this.view.seq, tag: this.#tag } : undefined;
+      const { head } = store.truthOf(this.sessionId);
       const attached = await this.#orTimeout(node.service.attach(this.sessionId, cursor));
+      if (attached?.kind === 'ok' && attached.snapshot !== undefined && attached.snapshot.cursor.seq < head)
+        this.#world.violate('F5', `A snapshot that was asked for at ${head} is of ${attached.snapshot.cursor.seq}.`);
+      if (attached?.kind === 'fault' && attached.fault.kind === 'session-not-found' && head > 0)
+        this.#world.violate('R4', `A session at ${head} is not found.`);
       if (attached?.kind === 'ok') await this.#follow(attached, node.process);
     }
   }

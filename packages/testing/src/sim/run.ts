@@ -274,6 +274,12 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       sleep: (ms) => scheduler.sleep(this.outside, ms, 'exam'),
       nowMs: () => scheduler.nowMs,
       newId: (prefix) => this.newId(prefix),
+      hearsMs: this.plan.hintLoss > 0 ? 800 : 200,
+      deny: (op, left) => {
+        const denial = { op, left, slowMs: 0 };
+        this.denials.add(denial);
+        return () => void this.denials.delete(denial);
+      },
     };
     void examine(world).then(
       () => (isDone = true),
@@ -316,7 +322,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       case 'ambush':
         return this.#lieInWait(fault, during);
       case 'deny': {
-        const denial = { op: fault.op, left: fault.times };
+        const denial = { op: fault.op, left: fault.times, slowMs: fault.slowMs };
         this.denials.add(denial);
         return during(() => this.denials.delete(denial));
       }

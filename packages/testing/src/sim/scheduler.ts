@@ -85,12 +85,12 @@ export class Scheduler {
     return Math.floor(this.random() * below);
   }
 
-  /** Resolves when it is this step's turn; a refused one rejects then. */
-  step(process: Process, label: string, refusal?: Fault): Promise<void> {
+  /** Resolves when it is this step's turn, and so much later; a refused one rejects then. */
+  step(process: Process, label: string, refusal?: Fault, laterMs = 0): Promise<void> {
     return new Promise((resolve, reject) => {
       const go = refusal === undefined ? resolve : (): void => reject(new FaultError(refusal));
       const slow = this.pace.slowShare > 0 && this.random() < this.pace.slowShare;
-      if (slow) this.after(process, this.random() * this.pace.slowMs, go, label);
+      if (slow || laterMs > 0) this.after(process, laterMs + (slow ? this.random() * this.pace.slowMs : 0), go, label);
       else this.#enqueue({ process, label, go });
     });
   }

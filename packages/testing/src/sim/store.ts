@@ -29,6 +29,8 @@ export interface Truth {
   readonly verdicts: Map<number, Verdict>;
   readonly ledger: Ledger;
   /** Of each entry: the first seq of its append, and the epoch that this was fenced by. */
+  /** How many messages waited after each entry, in the queue or as steers. */
+  readonly waiting: number[];
   readonly appends: { readonly first: number; readonly epoch: number | undefined }[];
   view: View;
   head: number;
@@ -137,7 +139,16 @@ export class WatchedStore extends MemoryStore {
     const known = this.truths.get(sessionId);
     if (known !== undefined) return known;
     const ledger = new Ledger((law, detail) => this.#violate(law, `${sessionId}: ${detail}`));
-    const truth = { entries: [], records: [], verdicts: new Map(), ledger, appends: [], view: EMPTY_VIEW, head: 0 };
+    const truth = {
+      entries: [],
+      records: [],
+      verdicts: new Map(),
+      ledger,
+      waiting: [],
+      appends: [],
+      view: EMPTY_VIEW,
+      head: 0,
+    };
     this.truths.set(sessionId, truth);
     return truth;
   }
@@ -157,6 +168,7 @@ export class WatchedStore extends MemoryStore {
       truth.ledger.take(entry, fence?.epoch, holder);
       if (isCommand(entry)) truth.verdicts.set(entry.seq, judge(truth.view, entry));
       truth.view = fold(truth.view, entry);
+      truth.waiting.push(truth.view.queue.length + (truth.view.turn?.steers.length ?? 0));
       for (const strike of this.ambushes) strike(entry.type, holder);
     }
   }
