@@ -1,0 +1,286 @@
+/**
+ * The way in: commands become entries, and their receipts are read off the log.
+ *
+ *  1. `submit` appends, then reads its receipt off the fold at the command's own seq, then wakes the owner. Whoever owns the
+ *     session sees the command in the log; waking is a hint (the sweep finds what a lost hint leaves).
+ *  2. What is refused before the append changed nothing; nothing after it can fail the call (R24): a receipt that cannot be
+ *     read at once is read again.
+ *  3. The queue's bound counts what is queued and what is on its way in this process.
+ */
+import { createHash } from 'node:crypto';
+import {
+  EMPTY_VIEW,
+  fault,
+  FaultError,
+  fold,
+  isCommand,
+  judge,
+  type Command,
+  type EntryBody,
+  type Fault,
+  type SessionId,
+  type View,
+} from '@holdfast/protocol';
+import type { Append, Log } from '@holdfast/log';
+import type { Blobs } from './blobs.ts';
+import type { Clock } from './clock.ts';
+import { importedSession } from './import.ts';
+import type { Lists } from './lists.ts';
+import type { Expectation, LiveSession, LiveSessions } from './live.ts';
+import { faultOf, refused } from './refusal.ts';
+import { BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf, summaryOf } from './rows.ts';
+import { decodeEntry, encodeEntry, type Receipt, type Result, type SessionSummary } from './service.ts';
+import type { Views } from './views.ts';
+
+const READ_RETRY_MS = 100;
+
+export interface CommandPorts {
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly lives: LiveSessions;
+  readonly views: Views;
+  readonly lists: Lists;
+  readonly blobs: Blobs;
+  readonly queueMax: number;
+  /** There may be work for this session. */
+  readonly wake: (sessionId: SessionId) => void;
+}
+
+export class Commands {
+  readonly #log: Log;
+  readonly #clock: Clock;
+  readonly #lives: LiveSessions;
+  readonly #views: Views;
+  readonly #lists: Lists;
+  readonly #blobs: Blobs;
+  readonly #queueMax: number;
+  readonly #wake: (sessionId: SessionId) => void;
+  readonly #closing = new AbortController();
+  /** Messages on their way into a session's log. */
+  readonly #arriving = new Map<SessionId, number>();
+  #admits = true;
+
+  constructor({ log, clock, lives, views, lists, blobs, queueMax, wake }: CommandPorts) {
+    this.#log = log;
+    this.#clock = clock;
+    this.#lives = lives;
+    this.#views = views;
+    this.#lists = lists;
+    this.#blobs = blobs;
+    this.#queueMax = queueMax;
+    this.#wake = wake;
+  }
+
+  /** Nothing new is admitted any more; what is under way gets its receipt. */
+  shut(): void {
+    this.#admits = false;
+  }
+
+  /** Receipts that could not be read are given up. */
+  close(): void {
+    this.shut();
+    this.#closing.abort();
+  }
+
+  async create(
+    open: Extract<Command, { type: 'session-open' }>,
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    if (!this.#admits) return refused(SHUTTING_DOWN);
+    const { sessionId } = open;
+    const bytes = encodeEntry(open);
+    const at = new Date(await this.#log.now()).toISOString();
+    const view = fold(EMPTY_VIEW, { ...open, seq: 1, at });
+    const summary = summaryOf(sessionId, view);
+    return this.#createWith(open, { records: [bytes], key: keyOf(open), rows: [sessionRow(summary, view)] }, summary);
+  }
+
+  async #createWith(
+    open: Extract<Command, { type: 'session-open' }>,
+    first: Append,
+    summary: SessionSummary,
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    const { sessionId } = open;
+    const created = await this.#log.create(streamOf(sessionId), {
+      contentType: 'application/json',
+      consumers: ['run'],
+      first,
+    });
+    switch (created.kind) {
+      case 'created':
+        this.#wake(sessionId);
+        return { kind: 'ok', summary, created: true };
+      case 'exists':
+        return this.#sameSession(open);
+      case 'fork-missing':
+      case 'fork-beyond-head':
+        return refused(fault('internal', 'A new session is no fork.'));
+      default:
+        return refused(faultOf(created, sessionId));
+    }
+  }
+
+  async import(
+    open: Extract<Command, { type: 'session-open' }>,
+    entries: readonly EntryBody[],
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    if (!this.#admits) return refused(SHUTTING_DOWN);
+    const at = new Date(await this.#log.now()).toISOString();
+    const { records, rows, summary } = importedSession(open, entries, at);
+    return this.#createWith(open, { records, rows, key: keyOf(open) }, summary);
+  }
+
+  /** A retried creation finds its session; another's under the same id is a conflict. */
+  async #sameSession(
+    open: Extract<Command, { type: 'session-open' }>,
+  ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
+    const found = await this.#log.findKey(streamOf(open.sessionId), open.clientId);
+    if (found === undefined || found.hash !== keyOf(open).hash) {
+      return refused(
+        fault('session-exists', `There is a session ${open.sessionId} already. Choose another id, or leave it out.`),
+      );
+    }
+    const viewed = await this.#views.snapshot(open.sessionId);
+    return viewed.kind === 'ok'
+      ? { kind: 'ok', summary: summaryOf(open.sessionId, viewed.view), created: false }
+      : viewed;
+  }
+
+  async submit(sessionId: SessionId, command: Command): Promise<Receipt> {
+    if (!this.#admits) return refused(SHUTTING_DOWN);
+    const receipt = await this.#lives.with(sessionId, (live) => this.#submitTo(live, command));
+    return receipt.kind === 'ok' || receipt.kind === 'fault' ? receipt : refused(faultOf(receipt, sessionId));
+  }
+
+  async #submitTo(live: LiveSession, command: Command): Promise<Receipt> {
+    const { sessionId } = live;
+    if (isMessage(command) && this.#isFull(live)) {
+      const refusal = await this.#refusalOf(live, command);
+      if (refusal !== undefined) return refused(refusal);
+    }
+    this.#arriving.set(sessionId, (this.#arriving.get(sessionId) ?? 0) + 1);
+    const expectation = live.expect(command.clientId);
+    try {
+      return await this.#append(live, command, expectation);
+    } finally {
+      live.forget(expectation);
+      const left = (this.#arriving.get(sessionId) ?? 1) - 1;
+      if (left === 0) this.#arriving.delete(sessionId);
+      else this.#arriving.set(sessionId, left);
+    }
+  }
+
+  #isFull({ sessionId, view }: LiveSession): boolean {
+    return waitingIn(view) + (this.#arriving.get(sessionId) ?? 0) >= this.#queueMax;
+  }
+
+  /** A retry of what was accepted gets its receipt, however full the queue is by now; and it is full if the log says so, not a view that lags. */
+  async #refusalOf(live: LiveSession, command: Command): Promise<Fault | undefined> {
+    const stream = streamOf(live.sessionId);
+    if ((await this.#log.findKey(stream, command.clientId)) !== undefined) return undefined;
+    const now = await this.#log.stat(stream);
+    if (now.kind !== 'state') return faultOf(now, live.sessionId);
+    await live.reached(now.state.head);
+    return this.#isFull(live) ? queueFull(this.#queueMax) : undefined;
+  }
+
+  async #append(live: LiveSession, command: Command, expectation: Expectation): Promise<Receipt> {
+    const { sessionId } = live;
+    const verdict = await this.#log.append(streamOf(sessionId), {
+      records: [encodeEntry(command)],
+      key: keyOf(command),
+    });
+    switch (verdict.kind) {
+      case 'appended':
+        this.#wake(sessionId);
+        return this.#receipt(live, verdict.first, false, expectation);
+      case 'duplicate':
+        return this.#receipt(live, verdict.first, true, expectation);
+      case 'key-conflict':
+        return refused(
+          fault(
+            'client-id-reused',
+            `The client id ${command.clientId} was used for another command. A retry repeats the first one exactly; a new command needs a new id.`,
+          ),
+        );
+      case 'missing':
+      case 'deleted':
+      case 'unavailable':
+        return refused(faultOf(verdict, sessionId));
+      case 'fenced':
+      case 'producer-gap':
+      case 'producer-stale':
+      case 'closed':
+        return refused(fault('internal', `A command was answered "${verdict.kind}".`));
+    }
+  }
+
+  /** The fold at the command's own seq: at hand for a fresh one, made again from the log for an old one. */
+  async #receipt(live: LiveSession, seq: number, duplicate: boolean, expectation: Expectation): Promise<Receipt> {
+    await live.reached(seq);
+    const known = expectation.judged ?? live.verdictAt(seq) ?? (await this.#verdictFromLog(live.sessionId, seq));
+    if (known === undefined) return refused(fault('session-deleted', `Session ${live.sessionId} was deleted.`));
+    return { kind: 'ok', seq, duplicate, ...known };
+  }
+
+  async #verdictFromLog(
+    sessionId: SessionId,
+    seq: number,
+  ): Promise<{ readonly command: Command; readonly verdict: ReturnType<typeof judge> } | undefined> {
+    let view: View = EMPTY_VIEW;
+    for (;;) {
+      const page = await this.#log.read(streamOf(sessionId), { after: view.seq, upTo: seq });
+      if (page.kind === 'unavailable') {
+        await this.#clock.sleep(READ_RETRY_MS, this.#closing.signal);
+        if (this.#closing.signal.aborted) throw new FaultError(page.fault);
+        continue;
+      }
+      if (page.kind !== 'page' || page.records.length === 0) return undefined;
+      for (const record of page.records) {
+        const entry = decodeEntry(record);
+        if (entry.seq === seq) return isCommand(entry) ? { command: entry, verdict: judge(view, entry) } : undefined;
+        view = fold(view, entry);
+      }
+    }
+  }
+
+  async delete(sessionId: SessionId): Promise<Result<object>> {
+    const stream = streamOf(sessionId);
+    const summary = await this.#lists.summary(sessionId);
+    if (summary.kind !== 'ok') return summary;
+    const blobs = await this.#log.rows.list({ table: BLOB_TABLE, stream, limit: Number.MAX_SAFE_INTEGER });
+    const erased = await this.#log.delete(stream, [
+      { table: SESSION_TABLE, key: SESSION_TABLE, group: summary.summary.owner },
+    ]);
+    if (erased.kind !== 'erased') return refused(faultOf(erased, sessionId));
+    for (const { key } of blobs) {
+      const others = await this.#log.rows.list({ table: BLOB_TABLE, group: key, limit: 1 });
+      if (others.length === 0) await this.#blobs.erase(key);
+    }
+    return { kind: 'ok' };
+  }
+}
+
+const SHUTTING_DOWN: Fault = fault(
+  'shutting-down',
+  'The gateway is shutting down. Send the same request again in a moment.',
+  { retryAfterMs: 1_000 },
+);
+
+const queueFull = (queueMax: number): Fault =>
+  fault('queue-full', `${queueMax} messages wait in this session. Send it again when some have been answered.`, {
+    retryAfterMs: 2_000,
+    facts: { queueMax },
+  });
+
+/** What waits for its turn, or to be taken by the running one. */
+const waitingIn = (view: View): number => view.queue.length + (view.turn?.steers.length ?? 0);
+
+const isMessage = (command: Command): boolean =>
+  command.type === 'message' || command.type === 'regenerate' || command.type === 'steer';
+
+/** A retry repeats its content, but not the ids that were drawn for it. */
+function keyOf(command: Command): { readonly id: string; readonly hash: string } {
+  const drawn = 'messageId' in command && command.type !== 'message-edit' && command.type !== 'message-withdraw';
+  const content = drawn ? { ...command, messageId: undefined } : command;
+  return { id: command.clientId, hash: createHash('sha256').update(JSON.stringify(content)).digest('base64url') };
+}
