@@ -7,6 +7,8 @@
  *
  * 1. What is built is what is tested: sizes, publint, attw, the API report and the suite on Node 20 run on these directories.
  * 2. A package has no dependency that its package.json does not name: an unexpected one is an error here.
+ * 3. A file for each module: a user's bundler puts a file into one chunk, so only so can what the client loads by `import()`
+ *    be a chunk there too.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -69,8 +71,10 @@ async function bundle({ name, entries, external }, made) {
     dir: made,
     format: 'esm',
     sourcemap: true,
+    // 3
+    preserveModules: true,
+    preserveModulesRoot: path.join(root, 'packages'),
     entryFileNames: '[name].js',
-    chunkFileNames: 'chunks/[name].js',
   });
   await build.close();
   const outside = new Set(output.flatMap((chunk) => (chunk.type === 'chunk' ? chunk.imports : [])));

@@ -27,21 +27,21 @@ import { Attachments } from './attachment.ts';
 import { Cell } from './cell.ts';
 import { systemClock } from './clock.ts';
 import { createCredentials, type Credentials } from './credentials.ts';
-import { EventStreamClient, type EventStreamHandlers, type StreamState } from './event-stream.ts';
+import type { StreamState } from './event-stream.ts';
 import { fetchTransport } from './fetch-wire.ts';
 import { pageFrames } from './frames.ts';
 import { idbOutbox } from './idb-outbox.ts';
+import { openStreams } from './late-streams.ts';
 import { pageLifecycle } from './lifecycle.ts';
 import { newId } from './new-id.ts';
 import { Outbox } from './outbox.ts';
 import { memoryOutbox } from './outbox-store.ts';
-import type { StreamTarget } from './places.ts';
 import type { Ports } from './ports.ts';
 import { systemRandom } from './random.ts';
 import { Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
-import { openEachStream, openOneStream, type Streams } from './streams.ts';
+import type { Streams } from './streams.ts';
 import type { Transport } from './transport.ts';
 
 const LINGER_MS = 30_000;
@@ -90,14 +90,14 @@ class Client implements HoldfastClient {
     const credentials = options.credentials ?? credentialsFrom(options.token);
     const transport = options.transport ?? fetchTransport();
     const baseUrl = options.baseUrl.replace(/\/+$/, '');
-    const openStream = options.openStream ?? ((it) => new EventStreamClient(it));
     const base = { transport, baseUrl, ports, ...(credentials === undefined ? {} : { credentials }) };
-    const openStreams = (options.streams ?? defaultStreams()) === 'one' ? openOneStream : openEachStream;
 
     this.#offline = (globalThis.navigator?.onLine as boolean | undefined) === false;
     this.#requests = new Requests({ transport, baseUrl, credentials, ports });
     this.#streams = openStreams({
-      open: (target: StreamTarget, handlers: EventStreamHandlers) => openStream({ ...base, target, handlers }),
+      ...options,
+      base,
+      requests: this.#requests,
       onError,
       onState: (states) => this.#streamStates(states),
     });
@@ -313,9 +313,7 @@ class Client implements HoldfastClient {
       this.#offline = hint === 'offline';
       this.connection.touch();
     }
-    if (hint !== 'online' && hint !== 'visible') return;
-    this.#outbox.hint();
-    for (const session of this.#followed) session.follower.hint();
+    if (hint === 'online' || hint === 'visible') this.nudge();
   }
 
   #renewed(): void {
@@ -340,9 +338,6 @@ class Client implements HoldfastClient {
     else this.#options.onError(error);
   }
 }
-
-/** A browser has six sockets for all tabs; elsewhere a stream of its own is simpler for everybody. */
-const defaultStreams = (): 'one' | 'each' => (typeof document === 'undefined' ? 'each' : 'one');
 
 function credentialsFrom(token: ClientOptions['token']): Credentials | undefined {
   if (token === undefined) return undefined;

@@ -13,6 +13,8 @@
  */
 import type { Fault } from '@holdfast/protocol/fault';
 
+import { backoffMs } from './backoff.ts';
+
 export type MachineState =
   | { readonly kind: 'idle'; readonly attempt: number; readonly fault?: Fault }
   | { readonly kind: 'connecting'; readonly attempt: number; readonly failures: number }
@@ -142,6 +144,6 @@ function connect(state: MachineState, failures: number): MachineState {
  * do not come back in the same instant, and after a failure it is never less than the base (M3).
  */
 function delayAfter(failures: number, adviceMs: number | undefined, roll: number): number {
-  if (adviceMs === undefined) return Math.min(BACKOFF_CAP_MS, BACKOFF_BASE_MS * 2 ** failures) * roll;
+  if (adviceMs === undefined) return backoffMs(failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS) * roll;
   return Math.max(adviceMs, failures === 0 ? 0 : BACKOFF_BASE_MS) * (1 + roll / 4);
 }

@@ -11,6 +11,7 @@
 import { retryOf, type Fault } from '@holdfast/protocol/fault';
 
 import type { Receipt } from './api.ts';
+import { backoffMs } from './backoff.ts';
 
 export type SendState =
   | { readonly kind: 'sending'; readonly failures: number }
@@ -62,7 +63,6 @@ function afterFault(failures: number, fault: Fault, roll: number): SendState {
   if (retry === 'auth') return { kind: 'unconfirmed', failures, fault, delayMs: null };
   // A broken answer says nothing about the message; sending it again by its key does no harm.
   if (retry === 'no' && fault.kind !== 'cancelled') return { kind: 'refused', fault };
-  const ceilingMs = Math.min(CAP_MS, BASE_MS * 2 ** failures);
-  const delayMs = fault.retryAfterMs ?? ceilingMs * (0.5 + roll / 2);
+  const delayMs = fault.retryAfterMs ?? backoffMs(failures, BASE_MS, CAP_MS) * (0.5 + roll / 2);
   return { kind: 'unconfirmed', failures: failures + 1, fault, delayMs };
 }

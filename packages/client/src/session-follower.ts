@@ -14,9 +14,11 @@ import type { View } from '@holdfast/protocol/view';
 import type { ConnectionState } from './api.ts';
 import type { Attachment, Attachments } from './attachment.ts';
 import type { StreamState } from './event-stream.ts';
+import { liveIfThere } from './live-part.ts';
+import type * as live from './live.ts';
 import type { Outbox } from './outbox.ts';
 import type { Ports, Timer } from './ports.ts';
-import { startRecovery, type Recovery, type SettlePort } from './recovery.ts';
+import type { Recovery, SettlePort } from './recovery.ts';
 import type { Requests } from './requests.ts';
 import type { SessionModel } from './session-model.ts';
 import type { Lane, Streams } from './streams.ts';
@@ -172,10 +174,12 @@ export class Follower {
     const ended = state.kind === 'waiting' || (state.kind === 'idle' && state.fault !== undefined);
     if (!ended || this.#recovery !== undefined) return;
     const { turn } = this.#model.view;
-    if (turn !== null) this.#recover(turn.turnId);
+    // Without the part that streams there was no stream to recover from.
+    const start = liveIfThere()?.startRecovery;
+    if (turn !== null && start !== undefined) this.#recover(turn.turnId, start);
   }
 
-  #recover(turnId: TurnId): void {
+  #recover(turnId: TurnId, startRecovery: typeof live.startRecovery): void {
     const { ports, attachments } = this.#context;
     const token = attachments.attach(this.#model.id, turnId);
     this.#token = token;

@@ -10,7 +10,6 @@
  * M5. The end of a turn is announced once, by its seq (R73): a replay, a resync or a recovery announces nothing again.
  */
 import type { Entry, EntryOf, TurnOutcome } from '@holdfast/protocol/entry';
-import { fold } from '@holdfast/protocol/fold';
 import type { SessionId, TurnId } from '@holdfast/protocol/ids';
 import type { SnapshotFrame } from '@holdfast/protocol/sse';
 import { EMPTY_VIEW, type View } from '@holdfast/protocol/view';
@@ -19,6 +18,7 @@ import type { ConnectionState, EarlierState, OutboxItem, SessionState, SessionSt
 import { Cell } from './cell.ts';
 import type { Frames } from './frames.ts';
 import { advance, edgeOf, NO_HISTORY, type History } from './history.ts';
+import { live } from './live-part.ts';
 import type { Place } from './places.ts';
 import { shareView } from './share.ts';
 
@@ -87,7 +87,7 @@ export class SessionModel {
 
   entry(entry: Entry, cursor: string): void {
     if (entry.seq <= this.#folded.seq) return; // M1: a recovery was faster than the stream.
-    this.#show(fold(this.#folded, entry), cursor);
+    this.#show(live().fold(this.#folded, entry), cursor);
     if (entry.type === 'turn-end') this.#announce();
     this.touch(URGENT.has(entry.type));
   }
@@ -136,7 +136,7 @@ export class SessionModel {
       seq,
       at: turn.startedAt,
     };
-    this.#interrupted = { turnId, view: { ...fold(this.#folded, end), closing: null } };
+    this.#interrupted = { turnId, view: { ...live().fold(this.#folded, end), closing: null } };
     this.touch(true);
   }
 

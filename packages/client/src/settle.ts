@@ -12,6 +12,7 @@
  * S5. `stale`: a newer stream owns the view. Nothing is touched (E3, R64).
  * S6. `ended` is final. A state owns its resource: `waiting` one timer, `asking` one request.
  */
+import { backoffMs } from './backoff.ts';
 
 /** What an attempt to restore came to. */
 export type SettleStatus = 'restored' | 'active' | 'missing' | 'stale' | 'error';
@@ -83,8 +84,8 @@ function afterAnswer(
         ? { kind: 'ended', how: 'interrupted' }
         : wait({ actives, missings: missings + 1, errors: 0 }, QUICK_MS);
     case 'error': {
-      const ceilingMs = Math.min(ERROR_CAP_MS, ERROR_BASE_MS * 2 ** errors);
-      return wait({ actives, missings: 0, errors: errors + 1 }, QUICK_MS + ceilingMs * roll);
+      const delayMs = QUICK_MS + backoffMs(errors, ERROR_BASE_MS, ERROR_CAP_MS) * roll;
+      return wait({ actives, missings: 0, errors: errors + 1 }, delayMs);
     }
   }
 }

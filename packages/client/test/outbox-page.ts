@@ -8,6 +8,7 @@ interface OutboxPage {
   /** What the gateway has, as it is shown, and what is not sent yet. */
   state(): { readonly messages: readonly string[]; readonly outbox: readonly string[] };
   stored(): Promise<readonly string[]>;
+  connection(): string;
 }
 
 let client: HoldfastClient | undefined;
@@ -36,6 +37,10 @@ const page: OutboxPage = {
     const sends = await store.all();
     await store.close();
     return sends.map((send) => `${send.subject}: ${send.text}`).toSorted();
+  },
+  connection() {
+    const state = client?.connection.getSnapshot();
+    return state?.kind === 'waiting' ? `waiting ${state.fault.kind}: ${state.fault.detail}` : String(state?.kind);
   },
 };
 

@@ -1,0 +1,23 @@
+/**
+ * The part of the client that comes in a chunk of its own (`live.ts`).
+ *
+ * A page waits for the first chunk alone. The second is asked for when a client is made, before anybody needs it.
+ *
+ * 1. Only what the client is whole without may be in it: until it is there, and where it never comes, sessions are asked for
+ *    (`late-streams.ts`). What must not be lost when the network goes, the outbox and its store, is in the first.
+ * 2. No stream is open before it is there, so whoever is told an entry has it.
+ */
+import type * as Live from './live.ts';
+
+let part: typeof Live | undefined;
+
+export const liveIfThere = (): typeof Live | undefined => part;
+
+/** Rule 2. */
+export function live(): typeof Live {
+  if (part === undefined) throw new TypeError('An entry came before the part of the client that reads it.');
+  return part;
+}
+
+/** Rejects where it does not come. A browser may not ask for it twice in the life of a page (Chromium does not). */
+export const loadLive = async (): Promise<typeof Live> => (part ??= await import('./live.ts'));
