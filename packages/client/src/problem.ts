@@ -1,5 +1,5 @@
 /** What a response that is no success means: its problem details (RFC 9457), or the best reading of its status. */
-import { fault, isFaultKind, type Fault, type FaultKind, type Problem } from '@holdfast/protocol/fault';
+import { fault, retryOf, type Fault, type FaultKind, type Problem } from '@holdfast/protocol/fault';
 
 import { ERROR_BYTES_MAX, type WholeAnswer } from './ask.ts';
 import type { ByteStreamResponse } from './byte-stream.ts';
@@ -12,7 +12,10 @@ export async function faultOfResponse({ status, headers, body }: ByteStreamRespo
 /** Heeds `Retry-After` in seconds. */
 export function faultOfAnswer({ status, headers, text }: WholeAnswer): Fault {
   const problem = parseProblem(text);
-  const kind = problem.fault !== undefined && isFaultKind(problem.fault) ? problem.fault : kindOfStatus(status);
+  const byStatus = kindOfStatus(status);
+  const named = typeof problem.fault === 'string' ? problem.fault : byStatus;
+  // A kind without advice under a status that has some is one of a newer gateway's.
+  const kind = retryOf(named) === 'no' && retryOf(byStatus) !== 'no' ? byStatus : named;
   const retryAfterMs = problem.retryAfterMs ?? retryAfterMsOf(headers.get('retry-after'));
   return fault(kind, problem.detail ?? `The server answered with status ${status}.`, {
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),

@@ -20,6 +20,7 @@ import {
 } from '../src/index.ts';
 import { createTestGateway, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
+import './live-at-once.ts';
 
 type Step =
   | {

@@ -5,13 +5,9 @@
 import { fault } from '@holdfast/protocol/fault';
 import { encodeFrame } from '@holdfast/protocol/sse';
 
-import { loadLive } from '../src/live-part.ts';
 import type { Clock, Hint, Lifecycle } from '../src/ports.ts';
 import { createTransport, type Transport } from '../src/transport.ts';
 import type { Wire, WireConnection, WireExchange, WireRequest, WireSink } from '../src/wire.ts';
-
-// What is loaded takes real time, of which a schedule knows nothing. `late-streams.test.ts` is about clients without it.
-await loadLive();
 
 export class HandClock implements Clock {
   #now = 1_700_000_000_000;

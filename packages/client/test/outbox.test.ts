@@ -10,6 +10,7 @@ import {
 } from '../src/index.ts';
 import { createTestGateway, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
+import './live-at-once.ts';
 import { record, until } from './stand.ts';
 
 function clientOf(gateway: TestGateway, more: Partial<ClientOptions> = {}): HoldfastClient {

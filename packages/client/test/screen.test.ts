@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 import { createClient, type ClientOptions, type HoldfastClient, type SessionState } from '../src/index.ts';
 import { createTestGateway, type Script, type TestGateway } from '../src/testing.ts';
 import { settled } from './fakes.ts';
+import './live-at-once.ts';
 import { record, until } from './stand.ts';
 
 function clientOf(gateway: TestGateway, more: Partial<ClientOptions> = {}): HoldfastClient {

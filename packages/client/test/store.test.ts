@@ -11,6 +11,7 @@ import {
 import { HISTORY_TURNS_MAX } from '../src/history.ts';
 import { createTestGateway, type Script, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
+import './live-at-once.ts';
 import { record, until } from './stand.ts';
 
 function clientOf(gateway: TestGateway, more: Partial<ClientOptions> = {}): HoldfastClient {
