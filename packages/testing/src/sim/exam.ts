@@ -6,7 +6,7 @@
  *      other content is refused, and nothing is appended.
  *  X2  A reader's cursor is served where its record is there; any other gets a snapshot and the reason (R55, R60).
  *  X3  Each turn, and each page of turns back to the beginning, is what the log says.
- *  X4  The list and the feed have each session once, as the log says.
+ *  X4  The list and the feed have each session once, as the log says; a search finds it by what was said in it, and by nothing else.
  *  X5  A grant is listed where somebody gave one for always, once; a revoked one is gone. It holds in a new session too, while the
  *      store is slow to say so.
  *  X7  Nothing is held for sessions that rest: no view, no slot (R11).
@@ -213,6 +213,8 @@ async function examineCursors(
       violate('R55', `${told} is answered ${resync ?? 'with its tail'}, not ${reason ?? 'with its tail'}.`);
     if (snapshot !== undefined && (snapshot.cursor.seq !== truth.head || !isDeepStrictEqual(snapshot.view, truth.view)))
       violate('R55', `${told} gets a snapshot at ${snapshot.cursor.seq} of ${truth.head}.`);
+    if (snapshot !== undefined && snapshot.cursor.tag !== truth.records.at(-1)?.tag)
+      violate('R60', `${told} gets a snapshot whose cursor has another log's tag.`);
     const from = snapshot === undefined ? cursor.seq : truth.head;
     if (from < truth.head) {
       const delivery = await subscription.next();
@@ -268,6 +270,7 @@ async function examineLists({ store, sessions, service, draw, violate }: ExamWor
   const found = new Map(listed.sessions.map((summary) => [summary.sessionId, visible(summary)]));
   if (listed.sessions.length !== wanted.size || (!isDeepStrictEqual(found, wanted) && !isSame(found, wanted)))
     violate('F5', `The list is ${JSON.stringify([...found])}; it should be ${JSON.stringify([...wanted])}.`);
+  await examineSearch({ store, sessions, service, draw, violate }, owner);
   const others = await service().list({ owner: 'nobody', limit: 100 });
   if (others.sessions.length > 0) violate('F5', 'Somebody else’s list has these sessions.');
   let after = 0;
@@ -285,6 +288,21 @@ async function examineLists({ store, sessions, service, draw, violate }: ExamWor
     const told = await service().ownerOf(id);
     if (told.kind !== 'ok' || told.owner !== owner) violate('F5', `${id} is not ${owner}'s.`);
   }
+}
+
+async function examineSearch(
+  { store, sessions, service, draw, violate }: Pick<ExamWorld, 'store' | 'sessions' | 'service' | 'draw' | 'violate'>,
+  owner: string,
+): Promise<void> {
+  const sessionId = sessions[draw(sessions.length)] as SessionId;
+  const { messages } = store.truthOf(sessionId).view;
+  const text = messages[draw(Math.max(1, messages.length))]?.text ?? '';
+  const find = async (words: string): Promise<readonly string[]> =>
+    (await service().list({ owner, words, limit: 100 })).sessions.map((summary) => summary.sessionId);
+  if (text.trim() !== '' && !(await find(text)).includes(sessionId))
+    violate('X4', `${sessionId} is not found by "${text}".`);
+  const strangers = await find('unsaid');
+  if (strangers.length > 0) violate('X4', `${strangers.join()} are found by what nobody said.`);
 }
 
 const isSame = (a: ReadonlyMap<string, unknown>, b: ReadonlyMap<string, unknown>): boolean =>

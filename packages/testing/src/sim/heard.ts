@@ -74,6 +74,8 @@ function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly
     violate('F6', `${told}: an end of its own is no fault, and a fault no end of its own.`);
   if (outcome === 'cancelled' && !entries.some((entry) => mayStop(entry, turnId)))
     violate('F6', `${told}, and nobody stopped it.`);
+  if (!ends.includes('completed') && (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) > 0)
+    violate('T8', `${told}; no call said what it used, and it has used ${JSON.stringify(usage)}.`);
   const last = calls.findLast((call) => call.isWhole && call.end === 'completed');
   if (outcome !== 'completed' || last === undefined) return;
   const hasSaid = turn.text !== '' || turn.hasThought;

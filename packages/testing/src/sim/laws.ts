@@ -136,7 +136,7 @@ function judgeRows(sessionId: string, truth: Truth, { store, loaded }: Finished,
   const stream = `session/${sessionId}`;
   const row = store.rows.get('session', stream, 'session');
   const line = row?.value === undefined ? undefined : (decode(row.value) as SessionSummary);
-  const wanted = summaryOf(sessionId as SessionId, truth.view);
+  const wanted = { ...summaryOf(sessionId as SessionId, truth.view), ...lastEnd(truth) };
   if (!isDeepStrictEqual(visible(line), visible(wanted)))
     violate('F5', `The list shows ${JSON.stringify(visible(line))}, the log ${JSON.stringify(visible(wanted))}.`);
   const messages = [...truth.view.messages, ...truth.view.offPath];
@@ -151,6 +151,14 @@ function judgeRows(sessionId: string, truth: Truth, { store, loaded }: Finished,
   const view = loaded.get(sessionId);
   if (view !== undefined && !isDeepStrictEqual(plain(view), plainView(truth.view)))
     violate('F5', `A view made of rows differs from the log: ${difference(plain(view), plainView(truth.view))}.`);
+}
+
+/** Of the list's line, read off the log and not off the view. */
+function lastEnd({ entries, view }: Truth): Pick<SessionSummary, 'lastOutcome' | 'unread'> {
+  const end = entries.findLast((entry) => entry.type === 'turn-end');
+  return end?.type === 'turn-end'
+    ? { lastOutcome: end.outcome, unread: end.seq > view.readSeq }
+    : { lastOutcome: null, unread: false };
 }
 
 function visible(line: SessionSummary | undefined): unknown {

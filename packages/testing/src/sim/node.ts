@@ -18,10 +18,12 @@ const POLL_MS = 500;
 /** Faults that do not keep a process that lives from its store. */
 const SWIFT: ReadonlySet<PlannedFault['kind']> = new Set(['crash', 'drain', 'network', 'ambush']);
 
-export interface Denial {
+/** What requests of one kind meet with, so many times. */
+export interface Trouble {
   readonly op: string;
   left: number;
   readonly slowMs: number;
+  readonly refuses: boolean;
 }
 
 export interface NodeWorld {
@@ -32,8 +34,7 @@ export interface NodeWorld {
   /** Steps of the world itself: restarts, clients, readers. */
   readonly outside: Process;
   refusalShare: number;
-  /** What is refused at present. */
-  readonly denials: Set<Denial>;
+  readonly troubles: Set<Trouble>;
   /** The next request of this kind stops its process, or kills it. */
   stall: { readonly op: StoreOp; readonly forMs: number; readonly dies: boolean } | undefined;
   newId(prefix: string): string;
@@ -170,11 +171,11 @@ export class SimNode {
     return id;
   }
 
-  #denial(label: string): Denial | undefined {
-    const denial = [...this.#world.denials].find(({ op, left }) => left > 0 && label.startsWith(op));
-    if (denial === undefined || this.#world.scheduler.random() < 0.3) return undefined;
-    denial.left -= 1;
-    return denial;
+  #trouble(label: string): Trouble | undefined {
+    const trouble = [...this.#world.troubles].find(({ op, left }) => left > 0 && label.startsWith(op));
+    if (trouble === undefined || this.#world.scheduler.random() < 0.3) return undefined;
+    trouble.left -= 1;
+    return trouble;
   }
 
   #stall(process: Process): void {
@@ -194,8 +195,9 @@ export class SimNode {
     if (cutOffMs > 0 && this.#cutOff?.hangs === true) return scheduler.sleep(process, cutOffMs, label);
     if (cutOffMs > 0 && !label.startsWith('hint')) return scheduler.step(process, label, REFUSED);
     if (this.#world.stall !== undefined && label.startsWith(this.#world.stall.op)) this.#stall(process);
-    const denial = this.#denial(label);
-    if (denial !== undefined) return scheduler.step(process, label, REFUSED, denial.slowMs);
+    const trouble = this.#trouble(label);
+    if (trouble !== undefined)
+      return scheduler.step(process, label, trouble.refuses ? REFUSED : undefined, trouble.slowMs);
     const isRefused = refusalShare > 0 && !label.startsWith('hint') && scheduler.random() < refusalShare;
     return scheduler.step(process, label, isRefused ? REFUSED : undefined);
   }

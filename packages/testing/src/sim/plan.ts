@@ -76,6 +76,15 @@ export type Fault =
       readonly times: number;
       readonly slowMs: number;
     }
+  /** The store takes so long over this one thing, so many times: before its effect, or when its answer is under way. */
+  | {
+      readonly kind: 'lag';
+      readonly atStep: number;
+      readonly forMs: number;
+      readonly op: (typeof DENIALS)[number];
+      readonly times: number;
+      readonly slowMs: number;
+    }
   /** Requests and responses get lost, and requests come twice. */
   | { readonly kind: 'network'; readonly atStep: number; readonly forMs: number; readonly share: number };
 
@@ -136,6 +145,7 @@ const FAULT_KINDS = [
   'ambush',
   'stall',
   'deny',
+  'lag',
 ] as const satisfies readonly Fault['kind'][];
 
 const DENIALS = [
@@ -222,6 +232,15 @@ export function planOf(seed: number): Plan {
           op: pick(DENIALS),
           times: 1 + draw(4),
           slowMs: pick([0, 0, 3_000]),
+        };
+      case 'lag':
+        return {
+          kind: 'lag',
+          atStep,
+          forMs: 1_000 + random() * 19_000,
+          op: pick(DENIALS),
+          times: 1 + draw(4),
+          slowMs: pick([500, 3_000, 9_000]),
         };
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };

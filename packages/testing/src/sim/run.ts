@@ -79,14 +79,14 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   readonly violations: Violation[] = [];
   refusalShare = 0;
   stall: NodeWorld['stall'];
-  readonly denials: NodeWorld['denials'] = new Set();
+  readonly troubles: NodeWorld['troubles'] = new Set();
   networkShare = 0;
   readonly requests: Set<Request> = new Set();
   readonly #sessions: readonly SessionId[];
   readonly #liveCalls = new Map<string, Set<Call>>();
   #faults: readonly Fault[];
-  /** Faults that are going on. */
-  #troubles = 0;
+  /** How many faults are going on. */
+  #underWay = 0;
   #drawn = 0;
   readonly #timers = new Map<Process, { readonly second: number; readonly count: number }>();
 
@@ -149,7 +149,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     const worked = (): boolean =>
       isOpen &&
       this.#faults.length === 0 &&
-      this.#troubles === 0 &&
+      this.#underWay === 0 &&
       [...this.requests].every(({ process }) => process.state === 'dead') &&
       clients.every((client) => client.isDone && client.open === 0);
     await this.#stage('work', worked);
@@ -276,9 +276,9 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       newId: (prefix) => this.newId(prefix),
       hearsMs: this.plan.hintLoss > 0 ? 800 : 200,
       deny: (op, left) => {
-        const denial = { op, left, slowMs: 0 };
-        this.denials.add(denial);
-        return () => void this.denials.delete(denial);
+        const trouble = { op, left, slowMs: 0, refuses: true };
+        this.troubles.add(trouble);
+        return () => void this.troubles.delete(trouble);
       },
     };
     void examine(world).then(
@@ -301,9 +301,9 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   #begin(fault: Fault): void {
     const { scheduler } = this;
     const during = (end: () => void): void => {
-      this.#troubles += 1;
+      this.#underWay += 1;
       const over = (): void => {
-        this.#troubles -= 1;
+        this.#underWay -= 1;
         end();
       };
       scheduler.after(this.outside, fault.forMs, over, `end ${fault.kind}`);
@@ -321,10 +321,12 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
         return during(() => undefined);
       case 'ambush':
         return this.#lieInWait(fault, during);
-      case 'deny': {
-        const denial = { op: fault.op, left: fault.times, slowMs: fault.slowMs };
-        this.denials.add(denial);
-        return during(() => this.denials.delete(denial));
+      case 'deny':
+      case 'lag': {
+        const { op, times: left, slowMs } = fault;
+        const trouble = { op, left, slowMs, refuses: fault.kind === 'deny' };
+        this.troubles.add(trouble);
+        return during(() => this.troubles.delete(trouble));
       }
       case 'stall':
         this.stall = fault;

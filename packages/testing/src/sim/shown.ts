@@ -4,6 +4,7 @@
  *  V1  The session's title, flags and sums are those of its entries.
  *  V2  A turn stands where it started, with the outcome, the reason and the usage of its end.
  *  V3  What a person sent is shown as it was when its turn started: their words, their last edit.
+ *  V5  A conversation is called by its owner once; whoever gave it a name before stays with it.
  *  V4  A tool is shown as its latest event left it; one whose start has no end is uncertain (R34).
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -13,6 +14,12 @@ import type { Truth } from './store.ts';
 
 export function judgeShown({ view, entries, verdicts, ledger }: Truth, violate: Violate): void {
   judgeSession(view, entries, violate);
+  judgeTitles(entries, violate);
+  if (view.earlierTurns + view.turns.length !== ledger.turns.size)
+    violate(
+      'V1',
+      `Shown are ${view.turns.length} turns and ${view.earlierTurns} earlier ones, of ${ledger.turns.size}.`,
+    );
   const messages = new Map([...view.messages, ...view.offPath].map((message) => [message.id as string, message]));
   const shown = new Set<string>(view.turns.map((node) => node.turnId));
   for (const turn of ledger.turns.values()) {
@@ -47,6 +54,18 @@ function judgeSession(view: View, entries: readonly Entry[], violate: Violate): 
   const given = { title, pinned, readSeq, ...usage };
   if (!isDeepStrictEqual(given, wanted))
     violate('V1', `Shown are ${JSON.stringify(given)}, not ${JSON.stringify(wanted)}.`);
+}
+
+/** V5. What came while its turn ran may have crossed it. */
+function judgeTitles(entries: readonly Entry[], violate: Violate): void {
+  let namedAt = Number.POSITIVE_INFINITY;
+  for (const entry of entries) {
+    if ('title' in entry && entry.title !== undefined) namedAt = Math.min(namedAt, entry.seq);
+    if (entry.type !== 'title' || entry.turnId === undefined) continue;
+    const start = entries.find((other) => other.type === 'turn-start' && other.turnId === entry.turnId);
+    if (start !== undefined && namedAt < start.seq)
+      violate('V5', `The title at ${entry.seq} follows one at ${namedAt}.`);
+  }
 }
 
 function judgeTurn(
