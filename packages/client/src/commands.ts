@@ -33,19 +33,26 @@ interface Body {
 
 const NOT_FOUND = { kind: 'not-found' } as const;
 
+export interface SteerOptions {
+  readonly turnId?: TurnId;
+}
+
 export class Commands {
+  readonly id: SessionId;
   readonly #command: Command;
 
-  constructor(requests: Requests, sessionId: SessionId) {
+  constructor(requests: Requests, id: SessionId) {
+    this.id = id;
     this.#command = (method, path, json) => {
       const clientId = newId('c');
       // A DELETE goes without a body: proxies drop one.
       const name = method === 'DELETE' ? { headers: { 'idempotency-key': clientId } } : { json: { clientId, ...json } };
-      return requests.call(method, `/v1/sessions/${sessionId}${path}`, { ...name, repeatable: true });
+      return requests.call(method, `/v1/sessions/${id}${path}`, { ...name, repeatable: true });
     };
   }
 
-  async stop(turnId: TurnId, { queue, partial }: StopOptions): Promise<StopResult> {
+  async stop({ turnId, queue, partial }: StopOptions = {}): Promise<StopResult> {
+    if (turnId === undefined) return NOT_FOUND;
     const answer = await this.#command('POST', `/turns/${turnId}/stop`, { queue, partial });
     if (answer.kind === 'fault') return isFault(answer, 'turn-not-found') ? NOT_FOUND : answer;
     const { result, outcome = null } = answer.body as {
@@ -56,7 +63,8 @@ export class Commands {
     return { kind: result === 'stopping' ? result : 'already-stopping', turnId };
   }
 
-  async steer(turnId: TurnId, text: string): Promise<SteerResult> {
+  async steer(text: string, { turnId }: SteerOptions = {}): Promise<SteerResult> {
+    if (turnId === undefined) return NOT_FOUND;
     const answer = await this.#command('POST', `/turns/${turnId}/steer`, { text });
     if (answer.kind === 'fault') return isFault(answer, 'turn-not-found') ? NOT_FOUND : answer;
     return { kind: 'accepted', ...(answer.body as Receipt) };

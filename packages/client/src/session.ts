@@ -3,34 +3,28 @@
  *
  * 1. All that is known about it is in its model. There is no flag here that could be left set (R74).
  */
-import type { Answer } from '@holdfast/protocol/entry';
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
-import type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
+import type { ClientId, MessageId, SessionId, TurnId } from '@holdfast/protocol/ids';
 
 import type {
-  AnswerResult,
-  ChangeResult,
   DoneResult,
   PageResult,
   Readable,
   RegenerateResult,
-  ReorderResult,
   SendOptions,
   Session,
   SessionState,
-  SetOptions,
   SteerResult,
   StopOptions,
   StopResult,
-  SwitchResult,
-  ToolResultResult,
   Turn,
   TurnEndNotice,
 } from './api.ts';
-import { Commands } from './commands.ts';
+import { Commands, type SteerOptions } from './commands.ts';
 import type { Frames } from './frames.ts';
 import { held } from './held.ts';
 import { edgeOf, jumpTo, NO_HISTORY, prepend, type HistoryTurn } from './history.ts';
+import type { Outbox } from './outbox.ts';
 import { Follower, type FollowerContext } from './session-follower.ts';
 import { SessionModel } from './session-model.ts';
 import { TurnReader, type TurnHost, type TurnKey } from './turn.ts';
@@ -40,6 +34,7 @@ const PAGE_TURNS = 20;
 /** What all sessions of a client share. */
 export interface SessionContext extends FollowerContext {
   readonly frames: Frames;
+  readonly outbox: Outbox;
   onTurnEnd(end: TurnEndNotice): void;
   onError(error: unknown): void;
   /** It is held by its readers from now on, or by nobody. */
@@ -47,18 +42,15 @@ export interface SessionContext extends FollowerContext {
   onLinger(session: LiveSession): void;
 }
 
-export class LiveSession implements Session, TurnHost {
-  readonly id: SessionId;
+export class LiveSession extends Commands implements Session, TurnHost {
   readonly model: SessionModel;
   readonly store: Readable<SessionState>;
   readonly follower: Follower;
   readonly #context: SessionContext;
-  readonly #commands: Commands;
 
   constructor(id: SessionId, context: SessionContext) {
-    this.id = id;
+    super(context.requests, id);
     this.#context = context;
-    this.#commands = new Commands(context.requests, id);
     this.model = new SessionModel({
       id,
       frames: context.frames,
@@ -127,44 +119,24 @@ export class LiveSession implements Session, TurnHost {
 
   // ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async stop(options: StopOptions = {}): Promise<StopResult> {
-    const turnId = options.turnId ?? (await this.#runningTurnId());
-    return turnId === undefined ? { kind: 'not-found' } : this.#commands.stop(turnId, options);
+  override async stop(options: StopOptions = {}): Promise<StopResult> {
+    return super.stop({ ...options, ...(await this.#turnOf(options)) });
   }
 
-  async steer(text: string, options: { readonly turnId?: TurnId } = {}): Promise<SteerResult> {
-    const turnId = options.turnId ?? (await this.#runningTurnId());
-    return turnId === undefined ? { kind: 'not-found' } : this.#commands.steer(turnId, text);
+  override async steer(text: string, options: SteerOptions = {}): Promise<SteerResult> {
+    return super.steer(text, await this.#turnOf(options));
   }
 
-  /** As far as this client knows; it looks first where it knows nothing. */
-  async #runningTurnId(): Promise<TurnId | undefined> {
+  /** The one that is named, or the running one as far as this client knows; it looks first where it knows nothing. */
+  async #turnOf({ turnId }: SteerOptions): Promise<SteerOptions> {
+    if (turnId !== undefined) return { turnId };
     if (this.model.status === 'loading') await this.ready();
-    return this.model.view.turn?.turnId;
+    const { turn } = this.model.view;
+    return turn === null ? {} : { turnId: turn.turnId };
   }
 
-  answer(promptId: PromptId, answer: Answer): Promise<AnswerResult> {
-    return this.#commands.answer(promptId, answer);
-  }
-
-  toolResult(toolId: ToolId, result: { readonly ok: boolean; readonly output: string }): Promise<ToolResultResult> {
-    return this.#commands.toolResult(toolId, result);
-  }
-
-  edit(messageId: MessageId, text: string): Promise<ChangeResult<'edited'>> {
-    return this.#commands.edit(messageId, text);
-  }
-
-  withdraw(messageId: MessageId): Promise<ChangeResult<'withdrawn'>> {
-    return this.#commands.withdraw(messageId);
-  }
-
-  reorder(messageIds: readonly MessageId[]): Promise<ReorderResult> {
-    return this.#commands.reorder(messageIds);
-  }
-
-  async regenerate(messageId: MessageId): Promise<RegenerateResult> {
-    const result = await this.#commands.regenerate(messageId);
+  override async regenerate(messageId: MessageId): Promise<RegenerateResult> {
+    const result = await super.regenerate(messageId);
     if (result.kind !== 'accepted') return result;
     const { receipt } = result;
     const admission = Promise.resolve({ ...receipt, kind: 'accepted' } as const);
@@ -172,20 +144,12 @@ export class LiveSession implements Session, TurnHost {
     return { kind: 'accepted', receipt, turn: this.#read({ kind: 'message', clientId, admission }) };
   }
 
-  switchBranch(turnId: TurnId): Promise<SwitchResult> {
-    return this.#commands.switchBranch(turnId);
-  }
-
   rename(title: string): Promise<DoneResult> {
     return this.set({ title });
   }
 
-  set(changes: SetOptions): Promise<DoneResult> {
-    return this.#commands.set(changes);
-  }
-
-  async delete(): Promise<DoneResult> {
-    const result = await this.#commands.delete();
+  override async delete(): Promise<DoneResult> {
+    const result = await super.delete();
     if (result.kind === 'done') {
       this.follower.end();
       this.model.gone('deleted');
