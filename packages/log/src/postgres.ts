@@ -1,10 +1,10 @@
 /**
  * The log on PostgreSQL alone: for many nodes on one database, which share nothing else.
  *
- * Stages of an append: the stream's lane (a writer connection) → one transaction for whatever is waiting there → readers of this
+ * Stages of an append: a writer connection (`writers.ts`) → one transaction for whatever is waiting → readers of this
  * process → the verdict → `NOTIFY` to the other nodes.
  *
- *  1. A stream's lane is chosen by its name, so this node's appends to it keep their order (L5).
+ *  1. This node's appends to a stream keep their order (L5).
  *  2. Reads go through a pool; they never wait for a writer.
  *  3. What a lost connection leaves unknown is asked for after it is back (`connection.ts`): an append is reported as done
  *     exactly where it was.
@@ -18,12 +18,13 @@ import * as consumerSteps from './postgres/consumers.ts';
 import { FanOut, type Hearing } from './postgres/fan-out.ts';
 import { Group } from './postgres/group.ts';
 import { History } from './postgres/history.ts';
-import { faultOfError, Lane, unavailable } from './postgres/lane.ts';
 import { packOne } from './postgres/pack.ts';
+import { faultOfError, unavailable } from './postgres/refusal.ts';
 import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
 import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
+import { Writers } from './postgres/writers.ts';
 import { checkStreamName } from './limits.ts';
 import type { Log, Refused, Rows } from './port.ts';
 import { Hub } from './subscription.ts';
@@ -65,7 +66,7 @@ class PostgresLog implements Log {
   readonly consumers: Log['consumers'];
   readonly holders: Log['holders'];
   readonly rows: Rows;
-  readonly #lanes: readonly Lane[];
+  readonly #writers: Writers;
   readonly #pool: Pool;
   readonly #steps: readonly Connection[];
   readonly #sender: Connection;
@@ -84,9 +85,9 @@ class PostgresLog implements Log {
       verify: callbackify(confirm),
     });
     this.#pool.on('error', () => undefined);
-    this.#lanes = Array.from(
-      { length: writers },
-      () => new Lane(new Connection(connection), (result) => this.#committed(result)),
+    this.#writers = new Writers(
+      Array.from({ length: writers }, () => new Connection(connection)),
+      (result) => this.#committed(result),
     );
     this.#steps = Array.from({ length: writers }, () => new Connection(connection));
     this.#sender = new Connection({ ...connection, volatile: true });
@@ -125,7 +126,7 @@ class PostgresLog implements Log {
   }
 
   append(...[stream, append]: Parameters<Log['append']>): ReturnType<Log['append']> {
-    return this.#laneOf(stream).append({ stream, append });
+    return this.#writers.append({ stream, append });
   }
 
   read(...[stream, range]: Parameters<Log['read']>): ReturnType<Log['read']> {
@@ -180,7 +181,7 @@ class PostgresLog implements Log {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#lanes.map((lane) => lane.close()));
+    await this.#writers.close();
     await Promise.all(this.#steps.map((step) => step.close()));
     this.#hub.close();
     await this.#fanOut.close();
@@ -260,14 +261,6 @@ class PostgresLog implements Log {
       [],
     );
     if (unseen?.any === true) await this.#step().transaction(sequence);
-  }
-
-  #laneOf(stream: string): Lane {
-    let hash = 0;
-    for (let index = 0; index < stream.length; index += 1) hash = (hash * 31 + stream.charCodeAt(index)) | 0;
-    const lane = this.#lanes[Math.abs(hash) % this.#lanes.length];
-    if (lane === undefined) throw new Error('A PostgreSQL log has at least one writer.');
-    return lane;
   }
 
   /** Connections for steps that are not appends, in turn. */

@@ -1,7 +1,7 @@
 /** The tables of a PostgreSQL log, to be read in order. The transaction that makes them of one moment is the caller's. */
 import { FaultError } from '@holdfast/protocol';
 import type { Client } from 'pg';
-import { faultOfError } from '../postgres/lane.ts';
+import { faultOfError } from '../postgres/refusal.ts';
 import type { MovedConsumer, MovedKey, MovedProducer, MovedRow, MovedStream, Tables } from './port.ts';
 import { searchable } from './searchable.ts';
 

@@ -10,7 +10,7 @@
 import { fault, FaultError } from '@holdfast/protocol';
 import { Client } from 'pg';
 import { clientConfig } from '../postgres/connection.ts';
-import { faultOfError } from '../postgres/lane.ts';
+import { faultOfError } from '../postgres/refusal.ts';
 import { sequence } from '../postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from '../postgres/schema.ts';
 import { monotonicMs, pause } from '../postgres/wait-clock.ts';

@@ -11,6 +11,7 @@ import type { Client } from 'pg';
 import { admit, type KnownAppend, type KnownProducer, type Line } from '../admission.ts';
 import type { Append, AppendVerdict, LogRecord, StreamName } from '../port.ts';
 import { logRecords } from '../record.ts';
+import type { Steps } from './connection.ts';
 import { putRows } from './rows.ts';
 import { NOW_MS } from './schema.ts';
 
@@ -44,7 +45,7 @@ export class LockedLine implements Line {
 
   constructor(row: LineRow) {
     this.id = row.id;
-    this.deleted = row.deleted || row.expired;
+    this.deleted = row.gone;
     this.head = row.head;
     this.closed = row.closed;
   }
@@ -74,8 +75,8 @@ interface LineRow {
   readonly name: string;
   readonly head: number;
   readonly closed: boolean;
-  readonly deleted: boolean;
-  readonly expired: boolean;
+  /** Deleted or expired. */
+  readonly gone: boolean;
   readonly now: number;
 }
 
@@ -86,9 +87,9 @@ export async function lockLines(
 ): Promise<{ readonly lines: Map<StreamName, LockedLine>; readonly now: number }> {
   const { rows } = await client.query<LineRow>({
     name: 'lock-lines',
-    text: `SELECT id, name, head, closed, deleted, ${NOW_MS} AS now,
-             (coalesce(expires_at, touched_at + ttl_ms, 9e18::bigint) <= ${NOW_MS}
-              OR coalesce(touched_at + ttl_ms, 9e18::bigint) <= ${NOW_MS}) AS expired
+    // As sub-queries the time is asked for once, not once a row.
+    text: `SELECT id, name, head, closed, (SELECT ${NOW_MS}) AS now,
+             deleted OR coalesce(least(expires_at, touched_at + ttl_ms) <= (SELECT ${NOW_MS}), false) AS gone
            FROM streams WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE`,
     values: [[...new Set(names)]],
   });
@@ -96,75 +97,94 @@ export async function lockLines(
   return { lines, now: Math.max(0, ...rows.map((row) => row.now)) };
 }
 
+/** A batch as a transaction in two round trips: what decides is read with `BEGIN`, what was admitted is sent with `COMMIT`. */
+export const batchSteps = (requests: readonly Request[]): Steps<Known, BatchResult> => ({
+  read: async (client) => {
+    const locked = lockLines(
+      client,
+      requests.map((request) => request.stream),
+    );
+    const [{ lines, now }, deciders] = await Promise.all([locked, readDeciders(client, requests)]);
+    note(deciders, lines);
+    return { lines, now };
+  },
+  write: (client, { lines, now }) => {
+    const writes = new Writes(now);
+    const verdicts = requests.map((request) => writes.decide(request, lines.get(request.stream)));
+    const result = { verdicts, commits: writes.commits, hasRows: writes.rows.length > 0 };
+    return { result, written: writes.write(client, lines) };
+  },
+});
+
+/** Within a transaction that does more. */
 export async function appendBatch(client: Client, requests: readonly Request[]): Promise<BatchResult> {
-  const { lines, now } = await lockLines(
-    client,
-    requests.map((request) => request.stream),
-  );
-  await readDeciders(client, requests, lines);
-  const writes = new Writes(now);
-  const verdicts = requests.map((request) => writes.decide(request, lines.get(request.stream)));
-  if (writes.commits.length > 0) await writes.write(client, lines);
-  for (const { id, changes } of writes.rows) await putRows(client, id, changes);
-  return { verdicts, commits: writes.commits, hasRows: writes.rows.length > 0 };
+  const { read, write } = batchSteps(requests);
+  const { result, written } = write(client, await read(client));
+  await written;
+  return result;
+}
+
+interface Known {
+  readonly lines: ReadonlyMap<StreamName, LockedLine>;
+  readonly now: number;
+}
+
+/** What decides about one request: what is not there is null. */
+interface DeciderRow {
+  readonly place: number;
+  readonly fence: number | null;
+  readonly key_first: number | null;
+  readonly key_last: number;
+  readonly key_hash: string;
+  readonly epoch: number | null;
+  readonly seq: number;
+  readonly first: number;
+  readonly last: number;
 }
 
 /** Stage 2. */
-async function readDeciders(
-  client: Client,
-  requests: readonly Request[],
-  lines: ReadonlyMap<StreamName, LockedLine>,
-): Promise<void> {
-  const fenced: [number, string][] = [];
-  const keyed: [number, string][] = [];
-  const produced: [number, string][] = [];
-  const byId = new Map<number, LockedLine>();
-  for (const { stream, append } of requests) {
-    const line = lines.get(stream);
-    if (line === undefined) continue;
-    byId.set(line.id, line);
-    if (append.fence !== undefined) fenced.push([line.id, append.fence.consumer]);
-    if (append.key !== undefined) keyed.push([line.id, append.key.id]);
-    if (append.producer !== undefined) produced.push([line.id, append.producer.id]);
-  }
-  if (fenced.length + keyed.length + produced.length === 0) return;
-  const { rows } = await client.query<{
-    kind: string;
-    line: number;
-    id: string;
-    epoch: number;
-    seq: number;
-    first: number;
-    last: number;
-    hash: string;
-  }>({
+async function readDeciders(client: Client, requests: readonly Request[]): Promise<readonly Decider[]> {
+  const asking = requests.filter(({ append: { fence, key, producer } }) => fence ?? key ?? producer);
+  if (asking.length === 0) return [];
+  const { rows } = await client.query<DeciderRow>({
     name: 'read-deciders',
     // LIMIT 1 keeps each look-up an index look-up: joined freely, the planner may read a whole table of keys.
-    text: `SELECT 'fence' AS kind, w.line, w.id, c.epoch, 0::bigint AS seq, 0::bigint AS first, 0::bigint AS last, '' AS hash
-             FROM unnest($1::bigint[], $2::text[]) AS w(line, id), LATERAL
-               (SELECT epoch FROM consumers WHERE stream_id = w.line AND name = w.id LIMIT 1) c
-           UNION ALL
-           SELECT 'key', w.line, w.id, 0, 0, k.first, k.last, k.hash
-             FROM unnest($3::bigint[], $4::text[]) AS w(line, id), LATERAL
-               (SELECT first, last, hash FROM keys WHERE stream_id = w.line AND keys.id = w.id LIMIT 1) k
-           UNION ALL
-           SELECT 'producer', w.line, w.id, p.epoch, p.seq, p.first, p.last, ''
-             FROM unnest($5::bigint[], $6::text[]) AS w(line, id), LATERAL
-               (SELECT epoch, seq, first, last FROM producers WHERE stream_id = w.line AND producers.id = w.id LIMIT 1) p`,
-    values: [...columns(fenced), ...columns(keyed), ...columns(produced)],
+    text: `SELECT w.place, f.epoch AS fence, k.first AS key_first, k.last AS key_last, k.hash AS key_hash,
+             p.epoch, p.seq, p.first, p.last
+           FROM unnest($1::text[], $2::text[], $3::text[], $4::text[]) WITH ORDINALITY AS w(stream, fence, key, producer, place)
+           JOIN LATERAL (SELECT id FROM streams WHERE name = w.stream LIMIT 1) s ON true
+           LEFT JOIN LATERAL (SELECT epoch FROM consumers WHERE stream_id = s.id AND name = w.fence LIMIT 1) f ON true
+           LEFT JOIN LATERAL (SELECT first, last, hash FROM keys WHERE stream_id = s.id AND keys.id = w.key LIMIT 1) k ON true
+           LEFT JOIN LATERAL (SELECT epoch, seq, first, last FROM producers WHERE stream_id = s.id AND producers.id = w.producer LIMIT 1) p ON true`,
+    values: [
+      asking.map(({ stream }) => stream),
+      asking.map(({ append }) => append.fence?.consumer),
+      asking.map(({ append }) => append.key?.id),
+      asking.map(({ append }) => append.producer?.id),
+    ],
   });
-  for (const row of rows) {
-    const line = byId.get(row.line);
-    if (row.kind === 'fence') line?.noteEpoch(row.id, row.epoch);
-    else if (row.kind === 'key') line?.noteKey(row.id, row);
-    else line?.noteProducer(row.id, row);
-  }
+  return rows.flatMap((row) => {
+    const request = asking[row.place - 1];
+    return request === undefined ? [] : [{ request, row }];
+  });
 }
 
-const columns = (pairs: readonly [number, string][]): [number[], string[]] => [
-  pairs.map(([line]) => line),
-  pairs.map(([, id]) => id),
-];
+interface Decider {
+  readonly request: Request;
+  readonly row: DeciderRow;
+}
+
+function note(deciders: readonly Decider[], lines: ReadonlyMap<StreamName, LockedLine>): void {
+  for (const { request, row } of deciders) {
+    const line = lines.get(request.stream);
+    const { fence, key, producer } = request.append;
+    if (fence !== undefined && row.fence !== null) line?.noteEpoch(fence.consumer, row.fence);
+    if (key !== undefined && row.key_first !== null)
+      line?.noteKey(key.id, { first: row.key_first, last: row.key_last, hash: row.key_hash });
+    if (producer !== undefined && row.epoch !== null)
+      line?.noteProducer(producer.id, { epoch: row.epoch, seq: row.seq, first: row.first, last: row.last });
+  }
+}
 
 /** Stages 3 and 4. */
 class Writes {
@@ -219,7 +239,14 @@ class Writes {
     return { kind: 'appended', first, last, at: this.#now };
   }
 
-  async write(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<void> {
+  /** All statements are sent when it returns. */
+  write(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<unknown> {
+    if (this.commits.length === 0) return Promise.resolve();
+    const batch = this.#writeBatch(client, lines);
+    return Promise.all([batch, ...this.rows.map(({ id, changes }) => putRows(client, id, changes))]);
+  }
+
+  async #writeBatch(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<void> {
     const touched = [...this.#touched].map((name) => lines.get(name)).filter((line) => line !== undefined);
     const producers = [...this.#producers.values()];
     const { line, seq, body } = this.#records;
@@ -229,7 +256,7 @@ class Writes {
                UPDATE streams s SET head = v.head, closed = v.closed, touched_at = $4
                FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS v(id, head, closed) WHERE s.id = v.id
              ), behind AS (
-               UPDATE consumers c SET behind = true WHERE c.stream_id = ANY($5::bigint[]) AND NOT c.behind
+               UPDATE consumers c SET behind = true WHERE c.stream_id = ANY($1::bigint[]) AND NOT c.behind
              ), bodies AS (
                INSERT INTO records (stream_id, seq, at, body)
                SELECT v.line, v.seq, $4, v.body FROM unnest($5::bigint[], $6::bigint[], $7::bytea[]) AS v(line, seq, body)

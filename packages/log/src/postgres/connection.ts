@@ -8,6 +8,8 @@
  *    where the server cannot be asked within `RESOLVE_MS` does the caller get an unknown outcome.
  * 4. What is confirmed is where the server's synchronous standbys are: a commit is never cut short by a timeout of ours, which
  *    would end its wait for them and report success.
+ * 5. Statements may be sent before the answers to those before them: the server takes them in order, and after one that failed
+ *    refuses all others of its transaction, its `COMMIT` too. So a transaction can do with two round trips (`Steps`).
  */
 import { randomUUID } from 'node:crypto';
 import { fault, FaultError } from '@holdfast/protocol';
@@ -35,6 +37,9 @@ const DURABLE = `SELECT set_config('synchronous_commit', 'on', false) WHERE curr
 /** Rule 4. */
 const COMMIT = 'SET LOCAL statement_timeout = 0; COMMIT';
 
+/** What PostgreSQL answers to whatever follows a failure in its transaction. */
+const IN_FAILED_TRANSACTION = '25P02';
+
 export interface ConnectionOptions {
   readonly url: string;
   readonly applicationName: string;
@@ -42,6 +47,14 @@ export interface ConnectionOptions {
   readonly volatile?: true;
   /** Awaited before a new connection is used. */
   readonly confirm?: (client: ClientBase) => Promise<void>;
+}
+
+/** A transaction in two round trips (rule 5). */
+export interface Steps<Known, Result> {
+  /** Sent together with `BEGIN`. It locks and reads and nothing else: should `BEGIN` fail, it is done without a transaction. */
+  readonly read: (client: Client) => Promise<Known>;
+  /** Sent together with `COMMIT`: all its statements are sent when it returns. */
+  readonly write: (client: Client, known: Known) => { readonly result: Result; readonly written: Promise<unknown> };
 }
 
 export const clientConfig = ({ url, applicationName }: ConnectionOptions): ClientConfig => ({
@@ -78,9 +91,28 @@ export class Connection {
   transaction<T>(run: (client: Client) => Promise<T>): Promise<T> {
     return this.use(async (client) => {
       const mark = (this.#marks += 1);
-      await client.query(`BEGIN; ${this.#leave(mark)}`).catch((error: unknown) => this.#fail(client, error));
+      await this.#begin(client, mark);
       const result = await run(client).catch((error: unknown) => this.#rollBack(client, error));
       await client.query(COMMIT).catch((error: unknown) => this.#resolve(client, mark, error));
+      return result;
+    });
+  }
+
+  /** The same in two round trips (rule 5). */
+  steps<Known, Result>({ read, write }: Steps<Known, Result>): Promise<Result> {
+    return this.use(async (client) => {
+      const mark = (this.#marks += 1);
+      const [begun, reading] = together(client, () => [this.#begin(client, mark), read(client)]);
+      reading.catch(() => undefined);
+      await begun;
+      const { result, written, committed } = await reading
+        .then((known) => together(client, () => ({ ...write(client, known), committed: client.query(COMMIT) })))
+        .catch((error: unknown) => this.#rollBack(client, error));
+      const [writing, committing] = await Promise.allSettled([written, committed]);
+      if (committing.status === 'rejected') {
+        if (codeOf(committing.reason) !== IN_FAILED_TRANSACTION) await this.#resolve(client, mark, committing.reason);
+        else await this.#rollBack(client, writing.status === 'rejected' ? writing.reason : committing.reason);
+      } else if (writing.status === 'rejected') throw writing.reason;
       return result;
     });
   }
@@ -95,7 +127,7 @@ export class Connection {
   async #connected(): Promise<Client> {
     if (this.#closed) throw new FaultError(fault('shutting-down', 'The log was closed. Open it again to go on.'));
     if (this.#client !== undefined) return this.#client;
-    const client = new Client(clientConfig(this.#options));
+    const client = new Client({ ...clientConfig(this.#options), pipeline: true });
     client.on('error', () => this.#drop(client));
     client.on('end', () => this.#drop(client));
     try {
@@ -142,9 +174,16 @@ export class Connection {
     }
   }
 
-  /** One round trip with whatever else is sent. */
-  #leave(mark: number): string {
-    return `INSERT INTO marks (id, mark) VALUES ('${this.#id}', ${mark}) ON CONFLICT (id) DO UPDATE SET mark = ${mark}, at = now()`;
+  /** Rule 3: the mark is left in the transaction itself. */
+  async #begin(client: Client, mark: number): Promise<void> {
+    await Promise.all([
+      client.query('BEGIN'),
+      client.query({
+        name: 'leave-mark',
+        text: 'INSERT INTO marks (id, mark) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET mark = $2, at = now()',
+        values: [this.#id, mark],
+      }),
+    ]).catch((error: unknown) => this.#fail(client, error));
   }
 
   /** It waits for the transaction that is in doubt, should it still be under way, and for the standbys to have what it tells of. */
@@ -159,3 +198,16 @@ export class Connection {
     return rows[0]?.mark ?? 0;
   }
 }
+
+/** What is sent meanwhile goes out in one piece. */
+function together<T>(client: Client, send: () => T): T {
+  const { stream } = client.connection;
+  stream.cork();
+  try {
+    return send();
+  } finally {
+    stream.uncork();
+  }
+}
+
+const codeOf = (error: unknown): unknown => (error instanceof Error && 'code' in error ? error.code : undefined);

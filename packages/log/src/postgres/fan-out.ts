@@ -10,7 +10,7 @@
  */
 import { Client } from 'pg';
 import type { Hub } from '../subscription.ts';
-import type { StreamName } from '../port.ts';
+import type { LogRecord, StreamName } from '../port.ts';
 import { logRecords } from '../record.ts';
 import type { Commit } from './append.ts';
 import { clientConfig, type Connection, type ConnectionOptions } from './connection.ts';
@@ -20,6 +20,8 @@ import { every, pause } from './wait-clock.ts';
 const CHANNEL = 'holdfast';
 /** PostgreSQL takes less than 8,000 bytes. */
 const PAYLOAD_BYTES_MAX = 7_900;
+/** What waits for the sender beyond this is left to the poll. */
+const COMMITS_MAX = 10_000;
 const POLL_MS = 500;
 const RECONNECT_MS = 250;
 
@@ -49,7 +51,9 @@ export interface FanOutOptions {
 
 export class FanOut {
   readonly #options: FanOutOptions;
-  #hints: Hint[] = [];
+  /** How this node's own notifications begin. */
+  readonly #own: string;
+  #commits: Commit[] = [];
   #deleted: StreamName[] = [];
   #rows = false;
   #sending = false;
@@ -59,18 +63,14 @@ export class FanOut {
 
   constructor(options: FanOutOptions) {
     this.#options = options;
+    this.#own = `${JSON.stringify({ node: options.node }).slice(0, -1)},`;
     this.#stopPoll = every(POLL_MS, () => this.#poll());
     void this.#listen();
   }
 
   publish(commits: readonly Commit[], hasRows: boolean): void {
-    for (const { stream, records, closed } of commits) {
-      const [first] = records;
-      const last = records.at(-1);
-      if (first === undefined || last === undefined) continue;
-      const bodies = records.map((record) => Buffer.from(record.bytes).toString('base64'));
-      this.#hints.push([stream, first.seq, last.seq, first.at, closed ? 1 : 0, bodies]);
-    }
+    for (const commit of commits)
+      if (commit.records.length > 0 && this.#commits.length < COMMITS_MAX) this.#commits.push(commit);
     this.#rows ||= hasRows;
     if (!this.#sending) void this.#send();
   }
@@ -91,11 +91,11 @@ export class FanOut {
 
   async #send(): Promise<void> {
     this.#sending = true;
-    while (this.#hints.length > 0 || this.#deleted.length > 0 || this.#rows) {
+    while (this.#commits.length > 0 || this.#deleted.length > 0 || this.#rows) {
       const payload = this.#take();
       // A notification that is not sent is found by the poll.
       await this.#options.sender
-        .use((client) => client.query('SELECT pg_notify($1, $2)', [CHANNEL, payload]))
+        .use((client) => client.query({ name: 'notify', text: 'SELECT pg_notify($1, $2)', values: [CHANNEL, payload] }))
         .catch(() => undefined);
     }
     this.#sending = false;
@@ -103,24 +103,23 @@ export class FanOut {
 
   /** As many hints as fit, with their bodies while there is room for them. */
   #take(): string {
-    const { node } = this.#options;
     const deleted = this.#deleted.splice(0, 10);
-    const head: Payload = { node, ...(deleted.length === 0 ? {} : { deleted }), ...(this.#rows ? { rows: true } : {}) };
+    const rest = JSON.stringify({
+      ...(deleted.length === 0 ? {} : { deleted }),
+      ...(this.#rows ? { rows: true } : {}),
+    });
     this.#rows = false;
-    let room = PAYLOAD_BYTES_MAX - Buffer.byteLength(JSON.stringify(head)) - 20;
-    const commits: Hint[] = [];
-    while (this.#hints.length > 0) {
-      const [hint] = this.#hints;
-      if (hint === undefined) break;
-      const fitting = [hint, pointerOf(hint)].find(
-        (candidate) => Buffer.byteLength(JSON.stringify(candidate)) + 1 <= room,
-      );
-      if (fitting === undefined) break;
-      room -= Buffer.byteLength(JSON.stringify(fitting)) + 1;
-      commits.push(fitting);
-      this.#hints.shift();
+    const hints: string[] = [];
+    let room = PAYLOAD_BYTES_MAX - Buffer.byteLength(this.#own) - Buffer.byteLength(rest) - 20;
+    let taken = 0;
+    for (; taken < this.#commits.length; taken += 1) {
+      const hint = hintOf(this.#commits[taken] as Commit, room);
+      room -= Buffer.byteLength(hint) + 1;
+      if (room < 0) break;
+      hints.push(hint);
     }
-    return JSON.stringify({ ...head, commits });
+    this.#commits.splice(0, taken);
+    return `${this.#own}"commits":[${hints.join(',')}]${rest === '{}' ? '}' : `,${rest.slice(1)}`}`;
   }
 
   // ── hearing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,8 +150,8 @@ export class FanOut {
   }
 
   #heard(text: string): void {
+    if (text.startsWith(this.#own)) return;
     const payload = JSON.parse(text) as Payload;
-    if (payload.node === this.#options.node) return;
     for (const hint of payload.commits ?? []) this.#take1(hint);
     for (const stream of payload.deleted ?? []) this.#options.hub.deleted(stream);
     if (payload.rows === true) this.#options.onRows();
@@ -197,4 +196,17 @@ export class FanOut {
   }
 }
 
-const pointerOf = ([stream, first, last, at, closed]: Hint): Hint => [stream, first, last, at, closed];
+/** With its bodies where they fit into the room. */
+function hintOf({ stream, records, closed }: Commit, roomBytes: number): string {
+  const [first, last] = [records[0] as LogRecord, records.at(-1) as LogRecord];
+  const pointer: Hint = [stream, first.seq, last.seq, first.at, closed ? 1 : 0];
+  const bytes = records.reduce((sum, record) => sum + record.bytes.byteLength, 0);
+  if (bytes * (4 / 3) < roomBytes) {
+    const bodies = records.map(({ bytes: body }) =>
+      Buffer.from(body.buffer, body.byteOffset, body.length).toString('base64'),
+    );
+    const whole = JSON.stringify([...pointer, bodies]);
+    if (Buffer.byteLength(whole) < roomBytes) return whole;
+  }
+  return JSON.stringify(pointer);
+}

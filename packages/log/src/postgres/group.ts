@@ -5,7 +5,7 @@
  */
 import type { Client } from 'pg';
 import type { Connection } from './connection.ts';
-import { isConnectionError } from './lane.ts';
+import { isConnectionError } from './refusal.ts';
 
 const GROUP_MAX = 1_000;
 

@@ -34,11 +34,15 @@ interface StoredRow {
 const COLUMNS = 's.name AS stream, r.tbl, r.key, r.ord, r.grp, r.value, r.rev';
 const FROM = 'FROM rows r JOIN streams s ON s.id = r.stream_id';
 
+/** All statements are sent when it returns, in the order of the changes. */
 export async function putRows(client: Client, line: number, changes: readonly RowChange[]): Promise<void> {
-  for (const change of changes) {
-    if ('remove' in change) await removeRow(client, line, change.table, change.key, change.tombstone === true);
-    else await putRow(client, line, change);
-  }
+  await Promise.all(
+    changes.map((change) =>
+      'remove' in change
+        ? removeRow(client, line, change.table, change.key, change.tombstone === true)
+        : putRow(client, line, change),
+    ),
+  );
 }
 
 async function putRow(
