@@ -324,13 +324,14 @@ function firstTitle({ view, asksTitle, drain }: Situation, turnId: TurnId, outco
 }
 
 const TITLE_CHARS_MAX = 60;
+const characters = new Intl.Segmenter();
 
 /** The first words of the conversation, cut at a word. */
 export function titleFromWords(view: View, turnId: TurnId): string | undefined {
   const first = view.messages.find((message) => message.role === 'user' && message.turnId === turnId)?.text ?? '';
   const words = first.replaceAll(/\s+/g, ' ').trim();
   if (words === '') return undefined;
-  const chars = Array.from(new Intl.Segmenter().segment(words), (piece) => piece.segment);
+  const chars = Array.from(characters.segment(words), (piece) => piece.segment);
   if (chars.length <= TITLE_CHARS_MAX) return words;
   const cut = chars.slice(0, TITLE_CHARS_MAX).join('');
   return `${cut.includes(' ') ? cut.slice(0, cut.lastIndexOf(' ')) : cut}…`;

@@ -254,4 +254,11 @@ function wantedOf({ records, keys, producers, owners }: Page, { key, producer, f
 
 const placesOf = (records: readonly LogRecord[]): readonly number[] => records.map(({ seq }) => seq);
 const show = (value: unknown): string => JSON.stringify(value) ?? 'nothing';
-const isSame = (a: unknown, b: unknown): boolean => isDeepStrictEqual(a, b);
+/** Nearly all that is compared is flat, and the same. */
+function isSame(a: object | undefined, b: object | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  const [mine, others] = [Object.entries(a), b as Readonly<Record<string, unknown>>];
+  const isFlatlySame =
+    mine.length === Object.keys(b).length && mine.every(([key, value]) => key in b && value === others[key]);
+  return isFlatlySame || isDeepStrictEqual(a, b);
+}

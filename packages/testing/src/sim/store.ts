@@ -3,9 +3,19 @@
  *
  * W1  Every answer is held against a second book (`book.ts`): who acquires while another's lease lives, who releases below
  *     the head, is seen whatever the store itself believes.
+ * W2  A message that is accepted stands where its receipt says.
  */
 import { MemoryStore } from '@holdfast/log/memory';
-import { EMPTY_VIEW, fold, isCommand, judge, type Entry, type Verdict, type View } from '@holdfast/protocol';
+import {
+  EMPTY_VIEW,
+  fold,
+  isCommand,
+  judge,
+  type Entry,
+  type MessageId,
+  type Verdict,
+  type View,
+} from '@holdfast/protocol';
 import type {
   AcquireVerdict,
   Append,
@@ -166,10 +176,25 @@ export class WatchedStore extends MemoryStore {
       truth.records.push(record);
       const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
       truth.ledger.take(entry, fence?.epoch, holder);
-      if (isCommand(entry)) truth.verdicts.set(entry.seq, judge(truth.view, entry));
+      const verdict = isCommand(entry) ? judge(truth.view, entry) : undefined;
+      if (verdict !== undefined) truth.verdicts.set(entry.seq, verdict);
       truth.view = fold(truth.view, entry);
+      if (
+        verdict?.kind === 'accepted' &&
+        'messageId' in entry &&
+        placeIn(truth.view, entry.messageId) !== verdict.position
+      )
+        this.#violate('W2', `${name}: ${entry.messageId} is told ${JSON.stringify(verdict)}; it is elsewhere.`);
       truth.waiting.push(truth.view.queue.length + (truth.view.turn?.steers.length ?? 0));
       for (const strike of this.ambushes) strike(entry.type, holder);
     }
   }
+}
+
+/** How many turns come before this message's own; a steer and an interrupt come before all that runs. */
+function placeIn({ queue, turn }: View, messageId: MessageId): number | undefined {
+  if (turn?.steers.some((steer) => steer.messageId === messageId) === true) return 0;
+  const index = queue.findIndex((item) => item.messageId === messageId);
+  if (index < 0) return undefined;
+  return turn === null || queue[index]?.urgent === true ? index : index + 1;
 }
