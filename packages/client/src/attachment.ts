@@ -16,35 +16,25 @@ export interface Attachment {
 }
 
 export class Attachments {
-  readonly #currentBySession = new Map<string, Token>();
+  readonly #currentBySession = new Map<string, Attachment>();
   #attempts = 0;
 
   attach(sessionId: string, runId: string | null): Attachment {
-    const token = new Token(this.#currentBySession, sessionId, runId, ++this.#attempts);
-    this.#currentBySession.set(sessionId, token);
+    const current = this.#currentBySession;
+    const token: Attachment = {
+      sessionId,
+      runId,
+      attempt: ++this.#attempts,
+      get isCurrent() {
+        return current.get(sessionId) === token;
+      },
+    };
+    current.set(sessionId, token);
     return token;
   }
 
   /** Nobody has the session any more. */
   detach(sessionId: string): void {
     this.#currentBySession.delete(sessionId);
-  }
-}
-
-class Token implements Attachment {
-  readonly sessionId: string;
-  readonly runId: string | null;
-  readonly attempt: number;
-  readonly #currentBySession: ReadonlyMap<string, Attachment>;
-
-  constructor(current: ReadonlyMap<string, Attachment>, sessionId: string, runId: string | null, attempt: number) {
-    this.#currentBySession = current;
-    this.sessionId = sessionId;
-    this.runId = runId;
-    this.attempt = attempt;
-  }
-
-  get isCurrent(): boolean {
-    return this.#currentBySession.get(this.sessionId) === this;
   }
 }

@@ -11,7 +11,7 @@ import { isCommand, type Command, type Entry, type EntryOf, type RunEvent } from
 import type { MessageId, PromptId, ToolId, TurnId } from './ids.ts';
 import { interruptIndex, judge, type Applied } from './judge.ts';
 import {
-  divideByPath,
+  pathOf,
   WINDOW_TURNS,
   type Message,
   type Part,
@@ -456,13 +456,25 @@ function tipOf(turns: readonly TurnNode[], from: TurnId): TurnId {
   return child === undefined ? from : tipOf(turns, child.turnId);
 }
 
-/** Divides the window's messages anew into the active path and the rest. */
+/** The view with these as the messages of its window: those on the active branch, and the others, each in the order of turns. */
+export function divideByPath(view: View, all: readonly Message[]): View {
+  const byId = new Map(all.map((message) => [message.id, message]));
+  const ids = new Set(idsOf(pathOf(view.turns, view.leaf)));
+  const others = new Set(idsOf(view.turns).filter((id) => !ids.has(id)));
+  const pick = (wanted: ReadonlySet<MessageId>): readonly Message[] =>
+    [...wanted].map((id) => byId.get(id)).filter((message) => message !== undefined);
+  return { ...view, messages: pick(ids), offPath: pick(others) };
+}
+
 const onPath = (view: View): View => divideByPath(view, [...view.messages, ...view.offPath]);
+
+const idsOf = (nodes: readonly TurnNode[]): readonly MessageId[] =>
+  nodes.flatMap((node) => [...node.messageIds, node.messageId]);
 
 function trimWindow(view: View): View {
   const [oldest, ...turns] = view.turns;
   if (oldest === undefined || view.turns.length <= WINDOW_TURNS) return view;
-  const used = new Set(turns.flatMap((node) => [...node.messageIds, node.messageId]));
+  const used = new Set(idsOf(turns));
   const keep = (message: Message): boolean => used.has(message.id);
   return {
     ...view,

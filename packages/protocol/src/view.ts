@@ -234,16 +234,3 @@ export function pathOf(turns: readonly TurnNode[], leaf: TurnId | null): readonl
   }
   return path.toReversed();
 }
-
-/** The view with these as the messages of its window: those on the active branch, and the others, each in the order of turns. */
-export function divideByPath(view: View, all: readonly Message[]): View {
-  const byId = new Map(all.map((message) => [message.id, message]));
-  const ids = new Set(idsOf(pathOf(view.turns, view.leaf)));
-  const others = new Set(idsOf(view.turns).filter((id) => !ids.has(id)));
-  const pick = (wanted: ReadonlySet<MessageId>): readonly Message[] =>
-    [...wanted].map((id) => byId.get(id)).filter((message) => message !== undefined);
-  return { ...view, messages: pick(ids), offPath: pick(others) };
-}
-
-const idsOf = (nodes: readonly TurnNode[]): readonly MessageId[] =>
-  nodes.flatMap((node) => [...node.messageIds, node.messageId]);
