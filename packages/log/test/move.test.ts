@@ -173,6 +173,29 @@ test('SQLite to SQLite and PostgreSQL to PostgreSQL go the same way', async () =
   expect(await seenIn(await postgresLog(two))).toEqual(await seenIn(await sqliteLog(first)));
 });
 
+test('what was packed stays packed in PostgreSQL, page by page, and is packed on from there', async () => {
+  const [dir, url] = [await filledDir(), await newDatabase()];
+  await moving(openSqliteSource(dir), openPostgresTarget(url));
+  const db = new Database(path.join(dir, 'holdfast.db'), { readonly: true });
+  const packed = db.prepare('SELECT first, last, body FROM pages ORDER BY stream_id, first').all();
+  db.close();
+  const client = new Client(url);
+  await client.connect();
+  const pages = async (): Promise<readonly { readonly last: string }[]> =>
+    (await client.query('SELECT first::int, last::int, body FROM pages ORDER BY stream_id, first')).rows;
+  const records = async (): Promise<number> =>
+    (await client.query(`SELECT 1 FROM records r JOIN streams s ON s.id = r.stream_id WHERE s.name = 'session/a'`))
+      .rowCount ?? 0;
+  expect(packed.length).toBeGreaterThan(0);
+  expect(await pages()).toEqual(packed);
+  expect(await records()).toBe(201);
+  const log = await postgresLog(url);
+  expect(await log.pack('session/a', 1_100)).toBeGreaterThan(0);
+  expect(await records()).toBe(101);
+  expect(await seenIn(log)).toEqual(await seenIn(await sqliteLog(dir)));
+  await client.end();
+});
+
 test.each(['sqlite', 'postgres'] as const)(
   '%s keeps what it promised: a retry, an old fence, a producer, a rev',
   async (kind) => {
@@ -265,7 +288,7 @@ test('a bit that flipped in the copy is found, named, and nothing is put in plac
   const client = new Client(url);
   await client.connect();
   await client.query(`UPDATE holdfast_migrating.records SET body = set_bit(body, 3, 1 - get_bit(body, 3))
-    WHERE seq = 17 AND stream_id = (SELECT id FROM holdfast_migrating.streams WHERE name = 'session/a')`);
+    WHERE seq = 1100 AND stream_id = (SELECT id FROM holdfast_migrating.streams WHERE name = 'session/a')`);
   await client.end();
   await expect(moving(openSqliteSource(dir), openPostgresTarget(url))).rejects.toThrow(
     'session/a differs in its records',

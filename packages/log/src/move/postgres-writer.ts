@@ -2,11 +2,11 @@
  * Parts as rows of a PostgreSQL log, one statement a table. A transaction is the caller's.
  *
  * 1. Streams get their ids in the order in which they come, as they had them in the source.
+ * 2. A page stays a page: both stores pack alike. The draft is a new database, whose nodes all read pages (decision 14).
  */
 import type { Client } from 'pg';
 import type { Part } from './port.ts';
 import { vectorOf } from './searchable.ts';
-import { recordsOfPage } from './unpacked.ts';
 
 interface Column {
   readonly name: string;
@@ -26,6 +26,7 @@ const STREAMS = columnsOf(
 );
 const TABLES = {
   records: columnsOf('stream_id, seq, at, body bytea'),
+  pages: columnsOf('stream_id, first, last, body bytea'),
   keys: columnsOf('stream_id, id text, hash text, first, last'),
   producers: columnsOf('stream_id, id text, epoch, seq, first, last'),
   consumers: columnsOf('stream_id, name text, epoch, acked, wake_at, behind boolean'),
@@ -44,6 +45,7 @@ export class PostgresWriter {
     const ids = await this.#idsOf(parts);
     const rows: Record<keyof typeof TABLES, unknown[][]> = {
       records: [],
+      pages: [],
       keys: [],
       producers: [],
       consumers: [],
@@ -52,8 +54,9 @@ export class PostgresWriter {
     for (const part of parts) {
       const id = ids.get(part.name);
       if (part.kind === 'stream') continue;
-      if (part.kind === 'page') rows.records.push(...recordsOf(id, recordsOfPage(part)));
-      else if (part.kind === 'records') rows.records.push(...recordsOf(id, part.records));
+      if (part.kind === 'page') rows.pages.push([id, part.first, part.last, part.body]);
+      else if (part.kind === 'records')
+        rows.records.push(...part.records.map(({ seq, at, bytes }) => [id, seq, at, bytes]));
       else if (part.kind === 'keys')
         rows.keys.push(...part.keys.map((key) => [id, key.id, key.hash, key.first, key.last]));
       else if (part.kind === 'producers')
@@ -110,8 +113,3 @@ export class PostgresWriter {
     );
   }
 }
-
-const recordsOf = (
-  id: number | undefined,
-  records: readonly { readonly seq: number; readonly at: number; readonly bytes: Uint8Array }[],
-): unknown[][] => records.map(({ seq, at, bytes }) => [id, seq, at, bytes]);
