@@ -110,14 +110,13 @@ async function read(
       if (outcome === undefined && !signal.aborted) outcome = options.receive(event);
     },
   });
-  // Not by `each`, though it is cheaper: a snapshot would overtake the unsent messages that are read from the store meanwhile.
-  for await (const bytes of body) {
+  await body.each((bytes) => {
     watchdog.touch();
     const failure = decoder.push(bytes);
-    if (outcome !== undefined) return outcome;
-    if (failure !== undefined) return outcomeOf(failure);
-  }
-  return outcomeOf(fault('disconnected', 'The stream ended without a goodbye.'));
+    if (failure !== undefined) outcome ??= outcomeOf(failure);
+    return outcome === undefined;
+  });
+  return outcome ?? outcomeOf(fault('disconnected', 'The stream ended without a goodbye.'));
 }
 
 /** A captive portal, a proxy's own page: not ours, and gone some time. */

@@ -113,12 +113,13 @@ class Client implements HoldfastClient {
       subject: options.subject ?? (store === undefined ? '' : undefined),
       isFollowed: (id) => (this.#known.get(id)?.deref()?.follower.state ?? 'no') !== 'no',
       onChange: (id) => this.#known.get(id)?.deref()?.model.touch(),
+      onRestored: () => this.#alive.forEach(({ model }) => model.outboxRestored()),
       onError,
     });
     this.#context = this.#makeContext(ports, frames);
     this.#ends = Client.#listen(new WeakRef(this), ports, credentials, transport);
     dropped.register(this, this.#ends, this);
-    if (store !== undefined) void this.#outbox.restore();
+    void this.#outbox.restore();
   }
 
   /** Apart from all that knows `this` (rule 4): what is made here is held by what outlives the client. */
@@ -184,13 +185,12 @@ class Client implements HoldfastClient {
   }
 
   inspect(): ClientInspection {
-    const alive = [...this.#known.values()].map((ref) => ref.deref()).filter((it) => it !== undefined);
     return {
       connection: this.connection.getSnapshot().kind,
       streams: this.#streams.count,
       listed: this.sessions.size,
       requests: this.#requests.pending,
-      sessions: alive.map(({ id, model, follower }) => ({
+      sessions: this.#alive.map(({ id, model, follower }) => ({
         sessionId: id,
         status: model.status,
         followed: follower.state !== 'no',
@@ -218,7 +218,7 @@ class Client implements HoldfastClient {
     await Promise.all([this.#outbox.close(), this.#streams.close()]);
     dropped.unregister(this);
     endAll(this.#ends);
-    for (const ref of this.#known.values()) ref.deref()?.model.touch();
+    for (const { model } of this.#alive) model.touch();
     this.connection.touch();
   }
 
@@ -233,6 +233,10 @@ class Client implements HoldfastClient {
     this.#known.set(id, new WeakRef(session));
     this.#forget.register(session, id);
     return session;
+  }
+
+  get #alive(): LiveSession[] {
+    return [...this.#known.values()].map((ref) => ref.deref()).filter((it) => it !== undefined);
   }
 
   #makeContext(ports: Ports, frames: SessionContext['frames']): SessionContext {

@@ -12,7 +12,8 @@
  * O4. It belongs to its session, whichever is on screen.
  * O5. What another tab discarded is not sent: the store is asked before each try. A store that fails costs durability, not
  *     the message.
- * O6. At `ITEMS_MAX` a further message is refused (`queue-full`).
+ * O6. What an earlier page left is taken up before any view is shown (`restored`): a message is never missing in between.
+ * O7. At `ITEMS_MAX` a further message is refused (`queue-full`).
  */
 import type { Subject, WhenBusy } from '@holdfast/protocol/entry';
 import { fault, type Fault } from '@holdfast/protocol/fault';
@@ -40,6 +41,8 @@ export interface OutboxOptions {
   /** Whether the session's view will show what was accepted. */
   readonly isFollowed: (sessionId: SessionId) => boolean;
   readonly onChange: (sessionId: SessionId) => void;
+  /** O6: now views may be shown. Those that are there may show some of it already. */
+  readonly onRestored: () => void;
   readonly onError: (error: unknown) => void;
 }
 
@@ -69,6 +72,8 @@ export class Outbox {
   #lastOrder = 0;
   #storeFailed = false;
   #closed = false;
+  /** O6. */
+  restored: boolean = false;
 
   constructor(options: OutboxOptions) {
     this.#options = options;
@@ -145,16 +150,22 @@ export class Outbox {
 
   /** Takes up what an earlier page or process left. */
   async restore(): Promise<void> {
-    const left = (await this.#stored((store) => store.all())) ?? [];
-    const here = left.filter((send) => send.baseUrl === this.#options.baseUrl && !this.#items.has(send.clientId));
-    if (here.length === 0) return;
-    await this.identify();
-    const mine = here.filter((send) => send.subject === null || send.subject === this.#subject); // O3
-    for (const send of mine.toSorted((a, b) => a.order - b.order).slice(0, ITEMS_MAX)) {
+    const left = await this.#left();
+    for (const send of left.toSorted((a, b) => a.order - b.order).slice(0, ITEMS_MAX)) {
       if (this.#items.has(send.clientId)) continue;
       this.#add(send, send.subject === null ? { kind: 'refused', fault: NOBODYS } : SENDING);
-      this.#pump(send.sessionId);
     }
+    this.restored = true;
+    this.#options.onRestored();
+    for (const { sessionId } of left) this.#pump(sessionId);
+  }
+
+  async #left(): Promise<readonly StoredSend[]> {
+    const all = (await this.#stored((store) => store.all())) ?? [];
+    const here = all.filter((send) => send.baseUrl === this.#options.baseUrl && !this.#items.has(send.clientId));
+    if (here.length === 0) return here;
+    await this.identify();
+    return here.filter((send) => send.subject === null || send.subject === this.#subject); // O3
   }
 
   /** There are new credentials: perhaps of somebody else. */

@@ -16,7 +16,6 @@ import type { Attachment, Attachments } from './attachment.ts';
 import type { StreamState } from './event-stream.ts';
 import { liveIfThere } from './live-part.ts';
 import type * as live from './live.ts';
-import type { Outbox } from './outbox.ts';
 import type { Ports, Timer } from './ports.ts';
 import type { Recovery, SettlePort } from './recovery.ts';
 import type { Requests } from './requests.ts';
@@ -26,7 +25,6 @@ import type { Lane, Streams } from './streams.ts';
 export interface FollowerContext {
   readonly requests: Requests;
   readonly streams: Streams;
-  readonly outbox: Outbox;
   readonly attachments: Attachments;
   readonly ports: Ports;
   readonly lingerMs: number;
@@ -143,8 +141,7 @@ export class Follower {
   #lane(): Lane {
     return {
       snapshot: (frame) => {
-        if (!this.#model.snapshot(frame)) return;
-        this.#live();
+        if (this.#model.snapshot(frame)) this.#live();
       },
       entry: (entry, cursor) => {
         this.#model.entry(entry, cursor);
@@ -166,7 +163,6 @@ export class Follower {
     const runId = this.#model.view.turn?.turnId ?? null;
     if (!this.#token.isCurrent || this.#token.runId !== runId)
       this.#token = this.#context.attachments.attach(this.#model.id, runId);
-    this.#context.outbox.seen(this.#model.id, this.#model.view);
   }
 
   #streamState(state: StreamState): void {
@@ -190,10 +186,7 @@ export class Follower {
       random: ports.random,
       shown: this.#model.view.messages.some((message) => message.turnId === turnId && message.text !== ''),
       seenRevision: () => this.#model.view.seq,
-      restore: (snapshot) => {
-        this.#model.snapshot(snapshot);
-        this.#context.outbox.seen(this.#model.id, this.#model.view);
-      },
+      restore: (snapshot) => void this.#model.snapshot(snapshot),
       interrupt: () => this.#model.interrupt(turnId),
     });
     this.#recovery = recovery;

@@ -8,6 +8,7 @@
  * M3. Where the server has lost a run, its end is shown on top of the view (`interrupted`); the first real news replaces it.
  * M4. Readers are told once a frame; of the end of a turn and of prompts at once.
  * M5. The end of a turn is announced once, by its seq (R73): a replay, a resync or a recovery announces nothing again.
+ * M6. It is not ready before what is unsent is known: a view that came first would show a message too few.
  */
 import type { Entry, EntryOf, TurnOutcome } from '@holdfast/protocol/entry';
 import type { SessionId, TurnId } from '@holdfast/protocol/ids';
@@ -19,13 +20,14 @@ import { Cell } from './cell.ts';
 import type { Frames } from './frames.ts';
 import { advance, edgeOf, NO_HISTORY, type History } from './history.ts';
 import { live } from './live-part.ts';
+import type { Outbox } from './outbox.ts';
 import type { Place } from './places.ts';
 import { shareView } from './share.ts';
 
 export interface SessionModelOptions {
   readonly id: SessionId;
   readonly frames: Frames;
-  readonly outbox: () => readonly OutboxItem[];
+  readonly outbox: Pick<Outbox, 'items' | 'restored' | 'seen'>;
   readonly onTurnEnd: (end: TurnEndNotice) => void;
   readonly onError: (error: unknown) => void;
   readonly watched: (readers: number) => void;
@@ -66,8 +68,9 @@ export class SessionModel {
     return this.#interrupted?.view ?? this.#folded;
   }
 
+  /** M6. */
   get status(): SessionStatus {
-    return this.#status;
+    return this.#status === 'ready' && !this.#options.outbox.restored ? 'loading' : this.#status;
   }
 
   get history(): History {
@@ -145,6 +148,8 @@ export class SessionModel {
     this.#folded = view; // M2
     this.#interrupted = undefined;
     this.place = cursor;
+    // Before readers are told: what is shown is not unsent any more.
+    this.#options.outbox.seen(this.id, view);
   }
 
   /** M5. */
@@ -154,6 +159,12 @@ export class SessionModel {
       this.#announcedSeq = Math.max(this.#announcedSeq, seq);
       if (outcome !== null) this.#options.onTurnEnd({ sessionId: this.id, turnId, outcome, seq });
     }
+  }
+
+  /** M6. */
+  outboxRestored(): void {
+    this.#options.outbox.seen(this.id, this.view);
+    this.touch(true);
   }
 
   // ── from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────
@@ -188,10 +199,10 @@ export class SessionModel {
         : [...turns.flatMap((turn) => turn.messages), ...view.messages];
     this.#builtFrom = turns;
     const earlier = { ...this.#earlier, gap, more: edgeOf(this.#history, view) !== undefined };
-    const outbox = this.#options.outbox();
+    const outbox = this.#options.outbox.items(this.id);
     return {
       sessionId: this.id,
-      status: this.#status,
+      status: this.status,
       view,
       messages,
       earlier: last !== undefined && sameEarlier(last.earlier, earlier) ? last.earlier : earlier,

@@ -54,7 +54,7 @@ export class LiveSession extends Commands implements Session, TurnHost {
     this.model = new SessionModel({
       id,
       frames: context.frames,
-      outbox: () => context.outbox.items(id),
+      outbox: context.outbox,
       onTurnEnd: (end) => context.onTurnEnd(end),
       onError: (error) => context.onError(error),
       watched: (readers) => this.follower.watched(readers),
