@@ -34,6 +34,15 @@ async function said(stream: string): Promise<readonly string[]> {
   return page.records.map(({ bytes }) => new TextDecoder().decode(bytes));
 }
 
+/** The stream's row is in another node's transaction. */
+async function locked(stream: string): Promise<AsyncDisposable & { release(): Promise<unknown> }> {
+  const other = new Client(url);
+  await other.connect();
+  await other.query('BEGIN');
+  await other.query('SELECT 1 FROM streams WHERE name = $1 FOR NO KEY UPDATE', [stream]);
+  return { release: () => other.query('COMMIT'), [Symbol.asyncDispose]: () => other.end() };
+}
+
 test('L5: what one caller appends to a stream without waiting stays in its order, whichever connections take it', async () => {
   const names = await streams('order', 40);
   const asked = Array.from({ length: 2_000 }, (_, n) => n);
@@ -70,13 +79,23 @@ test('an append that the server refuses fails alone and leaves nothing; its neig
 test('a stream whose row another node keeps locked holds up its own batch and nothing that comes after', async () => {
   const names = await streams('locked', 40);
   const others = await streams('free', 3);
-  const other = new Client(url);
-  await other.connect();
-  await other.query('BEGIN');
-  await other.query('SELECT 1 FROM streams WHERE name = $1 FOR NO KEY UPDATE', [names[0]]);
+  await using lock = await locked(names[0] as string);
   const held = Promise.all(names.map((stream) => log.append(stream, say('1'))));
   for (const stream of others) expect(await log.append(stream, say('1'))).toMatchObject({ kind: 'appended' });
-  await other.query('COMMIT');
-  await other.end();
+  await lock.release();
   expect(new Set((await held).map(({ kind }) => kind))).toEqual(new Set(['appended']));
+});
+
+test('whoever asks for what another node holds is told so without waiting for its appends', async () => {
+  const [stream] = (await streams('held', 1)) as [string];
+  await log.holders.renew('mine', 60_000);
+  await log.holders.renew('theirs', 60_000);
+  expect(await log.consumers.acquire(stream, 'run', 'theirs')).toMatchObject({ kind: 'acquired', epoch: 1 });
+  await using lock = await locked(stream);
+  expect(await log.consumers.acquire(stream, 'run', 'mine')).toMatchObject({ kind: 'held', holder: 'theirs' });
+  // A lease that has ended is looked at under the lock.
+  await log.holders.leave('theirs');
+  const acquired = log.consumers.acquire(stream, 'run', 'mine');
+  await lock.release();
+  expect(await acquired).toMatchObject({ kind: 'acquired', epoch: 2 });
 });

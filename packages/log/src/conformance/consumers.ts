@@ -105,8 +105,8 @@ export function describeConsumers(suite: Suite): void {
 
     test('D3, L8: an append that races a release is seen by the owner or makes the consumer pending', async () => {
       const { log } = suite;
-      const holder = await freshHolder(suite);
       for (let n = 0; n < 20; n += 1) {
+        const holder = await freshHolder(suite);
         const consumer = fresh('run');
         const stream = await freshStream(log);
         const { epoch } = await acquire(stream, consumer, holder);

@@ -6,10 +6,13 @@
  * 2. A holder's lease is read `FOR SHARE`: a renewal that is under way counts.
  * 3. `behind` says `acked < head` or held: set by appends and acquires, cleared by the release that finds nothing left.
  * 4. What is asked for at once is one transaction (`group.ts`): a node that takes over a thousand sessions does it in one.
+ * 5. What somebody holds and goes on holding is seen without a lock: each message makes its node ask, and must not stand in the way
+ *    of the owner's next append. It is no less true: whoever appended before asking is seen by any release after (`behind`).
  */
 import type { Client } from 'pg';
 import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';
 import { lockLines, transpose, type LockedLine } from './append.ts';
+import type { Connection, Steps } from './connection.ts';
 import { putRows, type Query } from './rows.ts';
 import { NOW_MS } from './schema.ts';
 
@@ -25,42 +28,81 @@ export interface Acquire {
   readonly holder: string;
 }
 
-/** Rule 4. */
-export async function acquireAll(client: Client, requests: readonly Acquire[]): Promise<readonly AcquireVerdict[]> {
-  const { lines } = await lockLines(
-    client,
-    requests.map((request) => request.stream),
-  );
-  const known = await readConsumers(client, requests, lines);
-  const remainingOf = await readLeases(client, [
-    ...requests.map((request) => request.holder),
-    ...[...known.values()].map((row) => row.holder).filter((holder) => holder !== null),
-  ]);
-  const taken = new Map<string, readonly [number, string, number, string]>();
-  const verdicts = requests.map(({ stream, consumer, holder }): AcquireVerdict => {
-    const line = lines.get(stream);
-    if (line === undefined) return { kind: 'missing' };
-    if (line.deleted) return { kind: 'deleted' };
-    if (remainingOf(holder) <= 0) return { kind: 'lost' };
-    const present = known.get(keyOf(line.id, consumer)) ?? { epoch: 0, acked: 0, holder: null };
-    if (present.holder !== null && present.holder !== holder && remainingOf(present.holder) > 0)
-      return { kind: 'held', holder: present.holder, remainingMs: remainingOf(present.holder) };
-    const epoch = present.epoch + 1;
-    known.set(keyOf(line.id, consumer), { ...present, epoch, holder });
-    taken.set(keyOf(line.id, consumer), [line.id, consumer, epoch, holder]);
-    return { kind: 'acquired', epoch, acked: present.acked, head: line.head };
-  });
-  if (taken.size > 0)
-    await client.query({
-      name: 'take-consumers',
-      text: `INSERT INTO consumers (stream_id, name, epoch, holder, behind)
-             SELECT v.line, v.name, v.epoch, v.holder, true
-             FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS v(line, name, epoch, holder)
-             ON CONFLICT (stream_id, name) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder, behind = true`,
-      values: transpose([...taken.values()], 4),
-    });
-  return verdicts;
+/** Rules 4 and 5. */
+export async function acquireAll(
+  connection: Connection,
+  requests: readonly Acquire[],
+): Promise<readonly AcquireVerdict[]> {
+  const held = await connection.use((client) => lookHeld(client, requests));
+  const open = requests.filter((_, place) => held.get(place) === undefined);
+  const verdicts = open.length === 0 ? [] : await connection.steps(acquireSteps(open));
+  let next = 0;
+  return requests.map((_, place) => held.get(place) ?? (verdicts[next++] as AcquireVerdict));
 }
+
+/** Rule 5. @returns verdicts by the requests' places */
+async function lookHeld(client: Client, requests: readonly Acquire[]): Promise<ReadonlyMap<number, AcquireVerdict>> {
+  const { rows } = await client.query<{ place: number; holder: string; remaining: number }>({
+    name: 'look-held',
+    text: `SELECT w.place, h.id AS holder, h.lease_until - ${NOW_MS} AS remaining
+           FROM unnest($1::text[], $2::text[], $3::text[]) WITH ORDINALITY AS w(stream, name, asking, place)
+           JOIN streams s ON s.name = w.stream AND ${LIVING}
+           JOIN consumers c ON c.stream_id = s.id AND c.name = w.name AND c.holder <> w.asking
+           JOIN holders h ON h.id = c.holder
+           WHERE EXISTS (SELECT 1 FROM holders mine WHERE mine.id = w.asking AND mine.lease_until > ${NOW_MS})`,
+    values: transpose(
+      requests.map(({ stream, consumer, holder }) => [stream, consumer, holder]),
+      3,
+    ),
+  });
+  return new Map(
+    rows.flatMap(({ place, holder, remaining }) =>
+      remaining > 0 ? [[place - 1, { kind: 'held', holder, remainingMs: remaining }] as const] : [],
+    ),
+  );
+}
+
+const acquireSteps = (requests: readonly Acquire[]): Steps<Leased, readonly AcquireVerdict[]> => ({
+  read: async (client) => {
+    const [locked, known, remainingOf] = await Promise.all([
+      readLocked(client, requests),
+      readConsumers(client, requests),
+      readLeases(client, requests),
+    ]);
+    return { lines: locked, known, remainingOf };
+  },
+  write: (client, { lines, known, remainingOf }) => {
+    const taken = new Map<string, readonly [number, string, number, string]>();
+    const result = requests.map(({ stream, consumer, holder }): AcquireVerdict => {
+      const line = lines.get(stream);
+      if (line === undefined) return { kind: 'missing' };
+      if (line.deleted) return { kind: 'deleted' };
+      if (remainingOf(holder) <= 0) return { kind: 'lost' };
+      const key = keyOf(stream, consumer);
+      const present = known.get(key) ?? { epoch: 0, acked: 0, holder: null };
+      if (present.holder !== null && present.holder !== holder && remainingOf(present.holder) > 0)
+        return { kind: 'held', holder: present.holder, remainingMs: remainingOf(present.holder) };
+      const epoch = present.epoch + 1;
+      known.set(key, { ...present, epoch, holder });
+      taken.set(key, [line.id, consumer, epoch, holder]);
+      return { kind: 'acquired', epoch, acked: present.acked, head: line.head };
+    });
+    return { result, written: taken.size === 0 ? Promise.resolve() : takeConsumers(client, [...taken.values()]) };
+  },
+});
+
+const takeConsumers = (
+  client: Client,
+  taken: readonly (readonly [number, string, number, string])[],
+): Promise<unknown> =>
+  client.query({
+    name: 'take-consumers',
+    text: `INSERT INTO consumers (stream_id, name, epoch, holder, behind)
+           SELECT v.line, v.name, v.epoch, v.holder, true
+           FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[]) AS v(line, name, epoch, holder)
+           ON CONFLICT (stream_id, name) DO UPDATE SET epoch = excluded.epoch, holder = excluded.holder, behind = true`,
+    values: transpose(taken, 4),
+  });
 
 export interface ReleaseRequest {
   readonly stream: StreamName;
@@ -68,72 +110,106 @@ export interface ReleaseRequest {
   readonly release: Release;
 }
 
-export async function releaseAll(
-  client: Client,
+export const releaseAll = (
+  connection: Connection,
   requests: readonly ReleaseRequest[],
-): Promise<readonly ReleaseVerdict[]> {
+): Promise<readonly ReleaseVerdict[]> => connection.steps(releaseSteps(requests));
+
+const releaseSteps = (requests: readonly ReleaseRequest[]): Steps<Held, readonly ReleaseVerdict[]> => ({
+  read: async (client) => {
+    const [lines, known] = await Promise.all([readLocked(client, requests), readConsumers(client, requests)]);
+    return { lines, known };
+  },
+  write: (client, { lines, known }) => {
+    const freed: (readonly [number, string, number, number | null])[] = [];
+    const rows: (readonly [number, readonly RowChange[]])[] = [];
+    const result = requests.map(
+      ({ stream, consumer, release: { epoch, upTo, wakeAt, rows: changes } }): ReleaseVerdict => {
+        const line = lines.get(stream);
+        if (line === undefined) return { kind: 'missing' };
+        if (line.deleted) return { kind: 'deleted' };
+        const present = known.get(keyOf(stream, consumer));
+        if (present === undefined || present.holder === null || present.epoch !== epoch) return { kind: 'lost' };
+        if (upTo !== line.head) return { kind: 'behind', head: line.head };
+        // A second release of the same finds it gone.
+        known.set(keyOf(stream, consumer), { ...present, holder: null });
+        freed.push([line.id, consumer, upTo, wakeAt ?? null]);
+        if (changes !== undefined) rows.push([line.id, changes]);
+        return { kind: 'released' };
+      },
+    );
+    const writing = freed.length === 0 ? [] : [freeConsumers(client, freed)];
+    return {
+      result,
+      written: Promise.all([...writing, ...rows.map(([line, changes]) => putRows(client, line, changes))]),
+    };
+  },
+});
+
+const freeConsumers = (
+  client: Client,
+  freed: readonly (readonly [number, string, number, number | null])[],
+): Promise<unknown> =>
+  client.query({
+    name: 'free-consumers',
+    text: `UPDATE consumers c SET acked = v.acked, holder = NULL, wake_at = v.wake, behind = false
+           FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS v(line, name, acked, wake)
+           WHERE c.stream_id = v.line AND c.name = v.name`,
+    values: transpose(freed, 4),
+  });
+
+interface Held {
+  readonly lines: ReadonlyMap<StreamName, LockedLine>;
+  readonly known: Map<string, ConsumerRow>;
+}
+
+interface Leased extends Held {
+  readonly remainingOf: (holder: string) => number;
+}
+
+interface Named {
+  readonly stream: StreamName;
+  readonly consumer: string;
+}
+
+const keyOf = (stream: StreamName, consumer: string): string => `${stream}\n${consumer}`;
+
+/** Sent first: what is read after it is of the moment when the locks are there (rule 1). */
+async function readLocked(client: Client, requests: readonly Named[]): Promise<ReadonlyMap<StreamName, LockedLine>> {
   const { lines } = await lockLines(
     client,
     requests.map((request) => request.stream),
   );
-  const known = await readConsumers(client, requests, lines);
-  const freed: (readonly [number, string, number, number | null])[] = [];
-  const rows: (readonly [number, readonly RowChange[]])[] = [];
-  const verdicts = requests.map(
-    ({ stream, consumer, release: { epoch, upTo, wakeAt, rows: changes } }): ReleaseVerdict => {
-      const line = lines.get(stream);
-      if (line === undefined) return { kind: 'missing' };
-      if (line.deleted) return { kind: 'deleted' };
-      const present = known.get(keyOf(line.id, consumer));
-      if (present === undefined || present.holder === null || present.epoch !== epoch) return { kind: 'lost' };
-      if (upTo !== line.head) return { kind: 'behind', head: line.head };
-      // A second release of the same finds it gone.
-      known.set(keyOf(line.id, consumer), { ...present, holder: null });
-      freed.push([line.id, consumer, upTo, wakeAt ?? null]);
-      if (changes !== undefined) rows.push([line.id, changes]);
-      return { kind: 'released' };
-    },
+  return lines;
+}
+
+const namesOf = (requests: readonly Named[]): readonly unknown[][] =>
+  transpose(
+    requests.map(({ stream, consumer }) => [stream, consumer]),
+    2,
   );
-  if (freed.length > 0)
-    await client.query({
-      name: 'free-consumers',
-      text: `UPDATE consumers c SET acked = v.acked, holder = NULL, wake_at = v.wake, behind = false
-             FROM unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) AS v(line, name, acked, wake)
-             WHERE c.stream_id = v.line AND c.name = v.name`,
-      values: transpose(freed, 4),
-    });
-  for (const [line, changes] of rows) await putRows(client, line, changes);
-  return verdicts;
-}
 
-const keyOf = (line: number, consumer: string): string => `${line}/${consumer}`;
+/** LIMIT 1 keeps each look-up an index look-up, as in `append.ts`. */
+const NAMED = `unnest($1::text[], $2::text[]) AS w(stream, name),
+  LATERAL (SELECT id FROM streams WHERE streams.name = w.stream LIMIT 1) s,
+  LATERAL (SELECT epoch, acked, holder FROM consumers WHERE stream_id = s.id AND consumers.name = w.name LIMIT 1) c`;
 
-async function readConsumers(
-  client: Client,
-  requests: readonly { readonly stream: StreamName; readonly consumer: string }[],
-  lines: ReadonlyMap<StreamName, LockedLine>,
-): Promise<Map<string, ConsumerRow>> {
-  const wanted = requests.flatMap(({ stream, consumer }) => {
-    const line = lines.get(stream);
-    return line === undefined ? [] : [[line.id, consumer] as const];
-  });
-  const { rows } = await client.query<ConsumerRow & { readonly line: number; readonly name: string }>({
+async function readConsumers(client: Client, requests: readonly Named[]): Promise<Map<string, ConsumerRow>> {
+  const { rows } = await client.query<ConsumerRow & { readonly stream: string; readonly name: string }>({
     name: 'read-consumers',
-    // LIMIT 1 keeps each look-up an index look-up, as in `append.ts`.
-    text: `SELECT w.line, w.name, c.epoch, c.acked, c.holder
-           FROM (SELECT DISTINCT line, name FROM unnest($1::bigint[], $2::text[]) AS v(line, name)) w, LATERAL
-             (SELECT epoch, acked, holder FROM consumers WHERE stream_id = w.line AND name = w.name LIMIT 1) c`,
-    values: transpose(wanted, 2),
+    text: `SELECT w.stream, w.name, c.epoch, c.acked, c.holder FROM ${NAMED}`,
+    values: [...namesOf(requests)],
   });
-  return new Map(rows.map(({ line, name, ...row }) => [keyOf(line, name), row]));
+  return new Map(rows.map(({ stream, name, ...row }) => [keyOf(stream, name), row]));
 }
 
-/** Rule 2. In the order of their ids, as streams are locked. */
-async function readLeases(client: Client, ids: readonly string[]): Promise<(id: string) => number> {
+/** Rule 2: of those who ask, and of those who hold. In the order of their ids, as streams are locked. */
+async function readLeases(client: Client, requests: readonly Acquire[]): Promise<(id: string) => number> {
   const { rows } = await client.query<{ id: string; remaining: number }>({
     name: 'read-leases',
-    text: `SELECT id, lease_until - ${NOW_MS} AS remaining FROM holders WHERE id = ANY($1) ORDER BY id FOR SHARE`,
-    values: [[...new Set(ids)]],
+    text: `SELECT id, lease_until - ${NOW_MS} AS remaining FROM holders
+           WHERE id = ANY($3::text[] || ARRAY(SELECT c.holder FROM ${NAMED})) ORDER BY id FOR SHARE`,
+    values: [...namesOf(requests), [...new Set(requests.map((request) => request.holder))]],
   });
   const remaining = new Map(rows.map((row) => [row.id, row.remaining]));
   return (id) => remaining.get(id) ?? 0;

@@ -3,7 +3,6 @@
  *
  * 1. A group that fails for a reason other than the connection is done step by step, so that only the culprit fails.
  */
-import type { Client } from 'pg';
 import type { Connection } from './connection.ts';
 import { isConnectionError } from './refusal.ts';
 
@@ -17,14 +16,14 @@ interface Step<Request, Verdict> {
 
 export class Group<Request, Verdict> {
   readonly #connection: Connection;
-  readonly #perform: (client: Client, requests: readonly Request[]) => Promise<readonly Verdict[]>;
+  readonly #perform: (connection: Connection, requests: readonly Request[]) => Promise<readonly Verdict[]>;
   readonly #waiting: Step<Request, Verdict>[] = [];
   #running = false;
 
   /** @param perform a verdict for each request, in order */
   constructor(
     connection: Connection,
-    perform: (client: Client, requests: readonly Request[]) => Promise<readonly Verdict[]>,
+    perform: (connection: Connection, requests: readonly Request[]) => Promise<readonly Verdict[]>,
   ) {
     this.#connection = connection;
     this.#perform = perform;
@@ -48,7 +47,7 @@ export class Group<Request, Verdict> {
   async #commit(steps: readonly Step<Request, Verdict>[]): Promise<void> {
     const requests = steps.map((step) => step.request);
     try {
-      const verdicts = await this.#connection.transaction((client) => this.#perform(client, requests));
+      const verdicts = await this.#perform(this.#connection, requests);
       for (const [index, step] of steps.entries()) step.resolve(verdicts[index] as Verdict);
     } catch (error) {
       if (steps.length > 1 && !isConnectionError(error)) for (const step of steps) await this.#commit([step]);
