@@ -76,7 +76,9 @@ function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly
     violate('F6', `${told}, and nobody stopped it.`);
   if (!ends.includes('completed') && (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) > 0)
     violate('T8', `${told}; no call said what it used, and it has used ${JSON.stringify(usage)}.`);
-  const last = calls.findLast((call) => call.isWhole && call.end === 'completed');
+  // A process that slept may play it once more in the instant that it wakes: nobody hears that.
+  const isHeard = ({ process }: Call): boolean => turn.holder?.startsWith(`${process.name}_`) === true;
+  const last = calls.findLast((call) => call.isWhole && call.end === 'completed' && isHeard(call));
   if (outcome !== 'completed' || last === undefined) return;
   const hasSaid = turn.text !== '' || turn.hasThought;
   if (usage?.inputTokens !== 3 || usage.outputTokens !== last.said)
