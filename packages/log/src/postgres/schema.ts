@@ -1,19 +1,29 @@
 /**
  * The tables of the log in PostgreSQL ≥ 15, and how they come to be.
  *
- * 1. Migrations run once, under an advisory lock, each in a transaction; a database of a newer Holdfast is refused unchanged.
- *    A migration only adds, so that the version before it goes on working beside this one (rolling deploys).
+ * 1. Migrations run once, under an advisory lock, each in a transaction. Each says the oldest schema whose code `serves` what it leaves
+ *    behind: that code may go on, and may start, beside the new one (rolling deploys). Older code is refused, and changes nothing.
  * 2. A stream's row is the lock of everything that belongs to it: whoever changes its records, keys, producers or consumers
  *    holds it `FOR NO KEY UPDATE` first. (An epoch that was only read, not locked, let old owners in.)
  * 3. A row of the list gets its `rev` after its commit, from `sequence` in `rows.ts`: revs become visible in their order.
  * 4. Packed pages are read by this version and not by those before it, which run on beside it: they are made only where `features`
- *    names `pages`. A new database does; one that older nodes have used does when somebody says so (decision 14).
+ *    names `pages`. A new database does; one that older nodes have used does when somebody says so (decision 14). A feature that
+ *    this version does not know is one that it cannot read: it does not start (decision 15).
  */
 import { fault, FaultError } from '@holdfast/protocol';
 import type { ClientBase } from 'pg';
 
-const MIGRATIONS: readonly string[] = [
-  `
+export interface Migration {
+  /** Rule 1: of the version with so many migrations, and all after it. */
+  readonly serves: number;
+  readonly sql: string;
+}
+
+/** The version of a schema is how many of them it has. */
+export const MIGRATIONS: readonly Migration[] = [
+  {
+    serves: 1,
+    sql: `
   CREATE TABLE streams (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name text NOT NULL UNIQUE COLLATE "C",
@@ -104,21 +114,29 @@ const MIGRATIONS: readonly string[] = [
   CREATE INDEX rows_by_words ON rows USING gin (words);
   CREATE SEQUENCE row_revs;
   `,
-  // The last transaction of each writer connection (`connection.ts`, rule 3).
-  `
+  },
+  {
+    // The last transaction of each writer connection (`connection.ts`, rule 3).
+    serves: 1,
+    sql: `
   CREATE TABLE marks (
     id text PRIMARY KEY,
     mark bigint NOT NULL,
     at timestamptz NOT NULL DEFAULT now()
   ) WITH (fillfactor = 50);
   `,
-  // What every node on this database can do (rule 4).
-  `
+  },
+  {
+    // What every node on this database can do (rule 4).
+    serves: 1,
+    sql: `
   CREATE TABLE features (name text PRIMARY KEY);
   `,
+  },
 ];
 
 export const PAGES = 'pages';
+const FEATURES: readonly string[] = [PAGES];
 
 /** Long after nobody can be in doubt about a connection's last transaction. */
 const OLD_MARKS = `DELETE FROM marks WHERE at < now() - interval '1 day'`;
@@ -128,28 +146,62 @@ const MIGRATION_LOCK = 0x68_66_6d_67;
 /** Milliseconds since the epoch, by the server's clock: the store's time (L10). */
 export const NOW_MS = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`;
 
-export async function migrate(client: ClientBase): Promise<void> {
+/**
+ * @param migrations those that this version knows
+ * @throws FaultError where the database needs a newer one
+ */
+export async function migrate(client: ClientBase, migrations: readonly Migration[] = MIGRATIONS): Promise<void> {
   await client.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
   try {
-    await client.query('CREATE TABLE IF NOT EXISTS holdfast_schema (version integer PRIMARY KEY)');
-    const found = await client.query<{ version: number | null }>('SELECT max(version) AS version FROM holdfast_schema');
-    const version = found.rows[0]?.version ?? 0;
-    if (version > MIGRATIONS.length) throw new FaultError(newer(version));
-    for (const [index, migration] of MIGRATIONS.entries()) {
+    // Beside the numbered ones: the versions without this column are served by it too.
+    await client.query(`CREATE TABLE IF NOT EXISTS holdfast_schema (version integer PRIMARY KEY);
+      ALTER TABLE holdfast_schema ADD COLUMN IF NOT EXISTS serves integer`);
+    const version = await versionFor(client, migrations.length);
+    for (const [index, { sql, serves }] of migrations.entries()) {
       if (index < version) continue;
-      await client.query(`BEGIN; ${migration}; INSERT INTO holdfast_schema VALUES (${index + 1}); COMMIT`);
+      const row = `(${index + 1}, ${serves})`;
+      await client.query(`BEGIN; ${sql}; INSERT INTO holdfast_schema (version, serves) VALUES ${row}; COMMIT`);
     }
-    if (version === 0) await client.query('INSERT INTO features VALUES ($1) ON CONFLICT DO NOTHING', [PAGES]);
-    await client.query(OLD_MARKS);
+    await refuseUnknownFeatures(client);
+    if (version === 0 && migrations.length === MIGRATIONS.length)
+      await client.query('INSERT INTO features VALUES ($1) ON CONFLICT DO NOTHING', [PAGES]);
+    if (migrations.length > 1) await client.query(OLD_MARKS);
   } finally {
     await client.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
   }
 }
 
-const newer = (version: number): ReturnType<typeof fault> =>
+/** Rule 1. A version that was written by code without `serves` serves itself alone. */
+async function versionFor(client: ClientBase, known: number): Promise<number> {
+  const { rows } = await client.query<{ version: number | null; serves: number | null }>(
+    `SELECT max(version) AS version, max(coalesce(serves, version)) FILTER (WHERE version > $1) AS serves
+     FROM holdfast_schema`,
+    [known],
+  );
+  const { version, serves } = rows[0] ?? {};
+  if ((serves ?? 0) > known) throw new FaultError(newer(version ?? 0, known));
+  return version ?? 0;
+}
+
+/** Rule 4. */
+async function refuseUnknownFeatures(client: ClientBase): Promise<void> {
+  const { rows: there } = await client.query<{ there: boolean }>(`SELECT to_regclass('features') IS NOT NULL AS there`);
+  if (there[0]?.there !== true) return;
+  const { rows } = await client.query<{ name: string }>('SELECT name FROM features WHERE name <> ALL($1)', [FEATURES]);
+  const [unknown] = rows;
+  if (unknown === undefined) return;
+  throw new FaultError(
+    fault(
+      'storage-unavailable',
+      `The database uses "${unknown.name}", which this Holdfast does not know and could not read. It was left untouched. Start the newer Holdfast.`,
+    ),
+  );
+}
+
+const newer = (version: number, known: number): ReturnType<typeof fault> =>
   fault(
     'storage-unavailable',
-    `The database has schema version ${version}; this Holdfast knows ${MIGRATIONS.length}. It was left untouched. Start the newer Holdfast, or give this one another database.`,
+    `The database has schema version ${version}, which serves no Holdfast as old as this one: it knows ${known}. It was left untouched. Start the newer Holdfast, or give this one another database.`,
   );
 
 /** A server that may lose what it has confirmed is refused: nothing here could promise anything on it. */
