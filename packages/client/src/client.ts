@@ -8,7 +8,7 @@
  *    Nothing else does, no listener, stream or page: a dropped client is collected, and what it had open is closed (B7).
  */
 import type { InputPart } from '@holdfast/protocol/entry';
-import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
+import { fault, type Fault } from '@holdfast/protocol/fault';
 import { ID_PATTERN, type SessionId } from '@holdfast/protocol/ids';
 
 import type {
@@ -41,11 +41,14 @@ import { systemRandom } from './random.ts';
 import { Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
+import { share } from './share.ts';
 import type { Streams } from './streams.ts';
 import type { Transport } from './transport.ts';
+import { weakly } from './weakly.ts';
 
 const LINGER_MS = 30_000;
 const LINGER_MAX = 8;
+const WORST_FIRST: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live'];
 
 export function createClient(options: ClientOptions): HoldfastClient {
   return new Client(options);
@@ -117,27 +120,21 @@ class Client implements HoldfastClient {
       onError,
     });
     this.#context = this.#makeContext(ports, frames);
-    this.#ends = Client.#listen(new WeakRef(this), ports, credentials, transport);
+    this.#ends = Client.#listen(weakly(this), ports, credentials, transport);
     dropped.register(this, this.#ends, this);
     void this.#outbox.restore();
   }
 
   /** Apart from all that knows `this` (rule 4): what is made here is held by what outlives the client. */
   static #listen(
-    ref: WeakRef<Client>,
+    ifHeld: (use: (client: Client) => void) => void,
     { lifecycle }: Ports,
     credentials: Credentials | undefined,
     transport: Transport,
   ): (() => void)[] {
     const ends = [
-      lifecycle.subscribe((hint) => {
-        const client = ref.deref();
-        if (client !== undefined) client.#hint(hint);
-      }),
-      credentials?.subscribe(() => {
-        const client = ref.deref();
-        if (client !== undefined) client.#renewed();
-      }),
+      lifecycle.subscribe((hint) => ifHeld((client) => client.#hint(hint))),
+      credentials?.subscribe(() => ifHeld((client) => client.#renewed())),
       () => transport.close(),
     ];
     return ends.filter((end) => end !== undefined);
@@ -149,29 +146,22 @@ class Client implements HoldfastClient {
 
   async createSession({ id = newId('s'), ...rest }: CreateSessionOptions = {}): Promise<Session> {
     const session = this.#session(id);
-    const answer = await this.#requests.call('POST', '/v1/sessions', {
-      json: { sessionId: id, ...rest },
-      repeatable: true,
-    });
-    if (answer.kind === 'fault') throw new FaultError(answer.fault);
-    this.sessions.learn((answer.body as { session: SessionSummary }).session);
+    const json = { sessionId: id, ...rest };
+    const made = await this.#requests.need<{ session: SessionSummary }>('POST', '/v1/sessions', { json });
+    this.sessions.learn(made.session);
     session.follower.expect();
     return session;
   }
 
   async agents(): Promise<readonly AgentInfo[]> {
-    const answer = await this.#requests.get('/v1/agents');
-    if (answer.kind === 'fault') throw new FaultError(answer.fault);
-    return (answer.body as { agents: readonly AgentInfo[] }).agents;
+    return (await this.#requests.need<{ agents: readonly AgentInfo[] }>('GET', '/v1/agents')).agents;
   }
 
   async upload(
     bytes: Uint8Array,
     { name, mediaType }: { readonly name: string; readonly mediaType: string },
   ): Promise<InputPart> {
-    const answer = await this.#requests.call('POST', '/v1/blobs', { bytes, mediaType, repeatable: true });
-    if (answer.kind === 'fault') throw new FaultError(answer.fault);
-    const { hash } = answer.body as { hash: string };
+    const { hash } = await this.#requests.need<{ hash: string }>('POST', '/v1/blobs', { bytes, mediaType });
     return { type: 'file', hash, name, mediaType, bytes: bytes.length };
   }
 
@@ -284,11 +274,9 @@ class Client implements HoldfastClient {
   /** The worst of the streams': what one person has to know. */
   #connectionState(last: ConnectionState | undefined): ConnectionState {
     if (this.#closed !== undefined) return { kind: 'closed' };
-    const order: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live', 'idle'];
     const all = this.#states.map((state) => this.#connectionOf(state));
-    const worst = order.map((kind) => all.find((state) => state.kind === kind)).find((state) => state !== undefined);
-    const next = worst ?? { kind: 'idle' };
-    return last !== undefined && last.kind === next.kind && next.kind !== 'waiting' ? last : next;
+    const [worst = { kind: 'idle' }] = WORST_FIRST.flatMap((kind) => all.filter((state) => state.kind === kind));
+    return share(last, worst);
   }
 
   #connectionOf(state: StreamState): ConnectionState {
@@ -302,14 +290,10 @@ class Client implements HoldfastClient {
       case 'waiting':
         return this.#offline
           ? { kind: 'offline', fault: state.fault }
-          : { kind: 'waiting', retryAt: this.#now() + state.delayMs, fault: state.fault };
+          : { kind: 'waiting', retryAt: this.#context.ports.clock.now() + state.delayMs, fault: state.fault };
       case 'closed':
         return { kind: 'closed' };
     }
-  }
-
-  #now(): number {
-    return this.#context.ports.clock.now();
   }
 
   #hint(hint: 'online' | 'offline' | 'visible' | 'hidden'): void {

@@ -1,15 +1,16 @@
 /**
  * The streams while the code for them is on its way, and in place of it where it does not come.
  *
- * Stages: it is asked for → who follows waits → it is there, and streams begin for all of them; or it does not come, and what
- * they follow is asked for every `ASK_MS`, until it does.
+ * Stages: it is asked for, and so is what is followed → it is there: streams begin where the answers stopped; or it does not come:
+ * what is followed is asked for again and again, and so is the code.
  *
  * 1. Asking shows the same as a stream, a little later and in larger steps: a snapshot is swapped in place, whatever was missed.
- * 2. A request that fails is a lost connection: who follows is told so (`waiting`), and the next one comes after a back-off, or
- *    with a sign of life.
- * 3. Who waits for the code holds nothing: a client that was dropped meanwhile is collected (B7).
+ * 2. What fails is a lost connection: who follows is told so (`waiting`), and asks again after a back-off or at a sign of life; or
+ *    not before there are new credentials (`idle`), as with a stream. Asking takes a quarter of the time at most.
+ * 3. Whoever has ended hears nothing more.
+ * 4. Neither the wait for the code nor a pause holds who follows: a client that was dropped meanwhile is collected (B7).
  */
-import type { Fault, FaultKind } from '@holdfast/protocol/fault';
+import { retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
 import type { SnapshotFrame } from '@holdfast/protocol/sse';
 
@@ -17,17 +18,17 @@ import { backoffMs } from './backoff.ts';
 import type { StreamState } from './event-stream.ts';
 import type { LiveOptions } from './live.ts';
 import { liveIfThere, loadLive } from './live-part.ts';
+import type { Place } from './places.ts';
 import type { Timer } from './ports.ts';
 import type { Requests } from './requests.ts';
 import type { FeedLane, Lane, Streams } from './streams.ts';
+import { weakly } from './weakly.ts';
 
 const ASK_MS = 1_000;
 const ASK_MS_MAX = 30_000;
 
 export interface LateOptions extends LiveOptions {
   readonly requests: Requests;
-  /** For tests of a part that does not come. */
-  readonly load?: typeof loadLive;
 }
 
 /** The streams, now or as soon as can be. */
@@ -35,24 +36,33 @@ export function openStreams(options: LateOptions): Streams {
   return liveIfThere()?.openStreams(options) ?? new LateStreams(options);
 }
 
-/** Somebody who follows. */
-interface Want {
-  readonly lane: Pick<Lane, 'state'>;
-  readonly begin: (streams: Streams) => () => void;
-  /** @returns why it could not be told anything. */
-  readonly ask: () => Promise<Fault | undefined>;
-  end?: () => void;
+/** What somebody follows. */
+interface Wanted {
+  readonly path: string;
+  /** Whether whoever follows has asked for it already, a moment ago. */
+  readonly isKnown: boolean;
+  take(body: unknown): void;
+  /** There is nothing to follow. */
+  gone?(why: Fault): void;
+  tell(state: StreamState): void;
+  begin(streams: Streams): () => void;
 }
 
-export class LateStreams implements Streams {
+interface Want extends Wanted {
+  /** Now, if it is not being done. */
+  readonly ask: () => void;
+  state: StreamState;
+  failures: number;
+  isAsked: boolean;
+  pause: Timer | undefined;
+  end: (() => void) | undefined;
+}
+
+class LateStreams implements Streams {
   readonly #options: LateOptions;
   readonly #wants = new Set<Want>();
   #streams: Streams | undefined;
-  #state: StreamState = { kind: 'connecting' };
-  #failures = 0;
-  /** The pause before the next round of questions. */
-  #pause: Timer | undefined;
-  #closed = false;
+  #loading = false;
 
   constructor(options: LateOptions) {
     this.#options = options;
@@ -63,114 +73,151 @@ export class LateStreams implements Streams {
     return this.#streams?.count ?? 0;
   }
 
-  follow(sessionId: SessionId, place: Parameters<Streams['follow']>[1], lane: Lane): () => void {
-    return this.#want({
-      lane,
-      begin: (streams) => streams.follow(sessionId, place, lane),
-      ask: () => this.#askSession(sessionId, lane),
+  follow(sessionId: SessionId, place: Place, lane: Lane): () => void {
+    let at = place;
+    return this.#follow({
+      path: `/v1/sessions/${sessionId}`,
+      isKnown: false,
+      take(body) {
+        const frame = { ...(body as Omit<SnapshotFrame, 'sessionId'>), sessionId };
+        at = frame.cursor;
+        lane.snapshot(frame);
+      },
+      gone: (why) => lane.gone(why),
+      tell: (state) => lane.state(state),
+      begin: (streams) => streams.follow(sessionId, at, lane),
     });
   }
 
+  /** Of the list, its newest page. */
   feed(lane: FeedLane): () => void {
-    return this.#want({ lane, begin: (streams) => streams.feed(lane), ask: () => this.#askList(lane) });
+    return this.#follow({
+      path: '/v1/sessions?limit=50',
+      isKnown: true,
+      take(body) {
+        const { sessions } = body as { readonly sessions: readonly unknown[] };
+        for (const summary of sessions) lane.item({ type: 'session', summary }, 0);
+      },
+      tell: (state) => lane.state(state),
+      begin: (streams) => streams.feed(lane),
+    });
   }
 
   nudge(): void {
     this.#streams?.nudge();
-    this.#goOn();
+    this.#askNow();
   }
 
   resume(): void {
     this.#streams?.resume();
-    this.#goOn();
+    this.#askNow();
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#pause?.cancel();
+    for (const want of this.#wants) this.#drop(want);
     await this.#streams?.close();
   }
 
-  #want(want: Want): () => void {
-    if (this.#streams !== undefined) return want.begin(this.#streams);
+  #follow(wanted: Wanted): () => void {
+    if (this.#streams !== undefined) return wanted.begin(this.#streams);
+    const want: Want = {
+      ...wanted,
+      ask: () => void this.#ask(want).catch(this.#options.onError),
+      state: { kind: 'connecting' },
+      failures: 0,
+      isAsked: false,
+      pause: undefined,
+      end: undefined,
+    };
     this.#wants.add(want);
-    this.#tell();
-    this.#goOn();
+    this.#tell(want);
+    if (want.isKnown) this.#pause(want, ASK_MS);
+    else want.ask();
     return () => {
       want.end?.();
-      if (this.#wants.delete(want)) this.#tell();
+      if (this.#drop(want)) this.#tellAll();
     };
   }
 
+  /** @returns whether it was wanted still. */
+  #drop(want: Want): boolean {
+    want.pause?.cancel();
+    return this.#wants.delete(want);
+  }
+
+  #tell(want: Want): void {
+    want.tell(want.state);
+    this.#tellAll();
+  }
+
+  #tellAll(): void {
+    this.#options.onState([...this.#wants].map((want) => want.state));
+  }
+
+  // ── the code ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Again, where it did not come. */
   #load(): void {
-    const { load = loadLive } = this.#options;
-    const ifHeld = this.#weakly();
-    void load().then(
-      (part) => ifHeld((it) => it.#begin(part.openStreams(it.#options))),
-      () => ifHeld((it) => void it.#askAll()),
+    if (this.#loading) return;
+    this.#loading = true;
+    const ifHeld = weakly<LateStreams>(this);
+    void loadLive().then(
+      (live) => ifHeld((it) => it.#begin(live.openStreams(it.#options))),
+      () => ifHeld((it) => (it.#loading = false)),
     );
   }
 
-  /** Does not sit out the pause. */
-  #goOn(): void {
-    if (this.#pause === undefined) return;
-    this.#pause.cancel();
-    this.#pause = undefined;
-    this.#load();
-  }
-
   #begin(streams: Streams): void {
-    if (this.#closed) return;
     this.#streams = streams;
-    for (const want of this.#wants) want.end = want.begin(streams);
-    this.#wants.clear();
-  }
-
-  #tell(): void {
-    for (const { lane } of this.#wants) lane.state(this.#state);
-    this.#options.onState(this.#wants.size > 0 ? [this.#state] : []);
-  }
-
-  /** Rule 3. */
-  #weakly(): (use: (it: LateStreams) => void) => void {
-    const ref = new WeakRef(this);
-    return (use) => {
-      const it = ref.deref();
-      if (it !== undefined) use(it);
-    };
+    for (const want of this.#wants) {
+      this.#drop(want);
+      want.end = want.begin(streams);
+    }
   }
 
   // ── in place of streams ───────────────────────────────────────────────────────────────────────────────────────────
 
-  async #askAll(): Promise<void> {
-    const faults = await Promise.all([...this.#wants].map((want) => want.ask()));
-    if (this.#closed) return;
+  async #ask(want: Want): Promise<void> {
+    if (want.isAsked) return;
+    want.isAsked = true;
+    want.pause?.cancel();
+    this.#load();
     const { clock, random } = this.#options.base.ports;
-    const failure = faults.find((it) => it !== undefined);
-    const delayMs = ASK_MS + (failure === undefined ? 0 : backoffMs(this.#failures, ASK_MS, ASK_MS_MAX) * random());
-    this.#failures = failure === undefined ? 0 : this.#failures + 1;
-    this.#state = failure === undefined ? { kind: 'reading' } : { kind: 'waiting', delayMs, fault: failure }; // 2
-    this.#tell();
-    const ifHeld = this.#weakly();
-    this.#pause = clock.after(delayMs, () => ifHeld((it) => it.#goOn()));
+    const askedAt = clock.now();
+    const answer = await this.#options.requests.once('GET', want.path);
+    want.isAsked = false;
+    if (!this.#wants.has(want)) return; // 3
+    if (answer.kind === 'ok') {
+      want.take(answer.body); // 1
+      want.failures = 0;
+      want.state = { kind: 'reading' };
+    } else {
+      const { fault } = answer;
+      if (want.gone !== undefined && ABOUT_SESSION.has(fault.kind)) return want.gone(fault);
+      want.state = stateAfter(fault, backoffMs(want.failures++, ASK_MS, ASK_MS_MAX) * random());
+    }
+    this.#tell(want);
+    this.#pause(want, 3 * (clock.now() - askedAt));
   }
 
-  async #askSession(sessionId: SessionId, lane: Lane): Promise<Fault | undefined> {
-    const answer = await this.#options.requests.once('GET', `/v1/sessions/${sessionId}`);
-    if (answer.kind === 'ok') lane.snapshot({ ...(answer.body as Omit<SnapshotFrame, 'sessionId'>), sessionId }); // 1
-    else if (ABOUT_SESSION.has(answer.fault.kind)) lane.gone(answer.fault);
-    else return answer.fault;
-    return undefined;
+  #pause(want: Want, atLeastMs: number): void {
+    const { state } = want;
+    if (state.kind === 'idle') return;
+    const delayMs = Math.max(ASK_MS, state.kind === 'waiting' ? state.delayMs : atLeastMs);
+    const ifHeld = weakly(want); // 4
+    want.pause = this.#options.base.ports.clock.after(delayMs, () => ifHeld((it) => it.ask()));
   }
 
-  /** The newest page of it. */
-  async #askList(lane: FeedLane): Promise<Fault | undefined> {
-    const answer = await this.#options.requests.once('GET', '/v1/sessions?limit=50');
-    if (answer.kind === 'fault') return answer.fault;
-    const { sessions } = answer.body as { readonly sessions: readonly unknown[] };
-    for (const summary of sessions) lane.item({ type: 'session', summary }, 0);
-    return undefined;
+  #askNow(): void {
+    for (const want of this.#wants) want.ask();
   }
 }
 
 const ABOUT_SESSION: ReadonlySet<FaultKind> = new Set(['session-not-found', 'session-deleted', 'forbidden']);
+
+/** 2. */
+function stateAfter(fault: Fault, backoffMs: number): StreamState {
+  const retry = retryOf(fault.kind);
+  if (retry === 'no' || retry === 'auth') return { kind: 'idle', fault };
+  return { kind: 'waiting', delayMs: fault.retryAfterMs ?? backoffMs, fault };
+}

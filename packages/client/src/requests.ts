@@ -69,6 +69,13 @@ export class Requests {
     }
   }
 
+  /** What is asked for or nothing: its body. @throws FaultError */
+  async need<T>(method: string, path: string, call: Call = {}): Promise<T> {
+    const answer = await this.call(method, path, { ...call, repeatable: true });
+    if (answer.kind === 'fault') throw new FaultError(answer.fault);
+    return answer.body as T;
+  }
+
   /** Without trying again. Never rejects. */
   async once(method: string, path: string, { json, bytes, mediaType, headers = {} }: Call = {}): Promise<Answer> {
     if (this.#closed) return { kind: 'fault', fault: CLOSED };

@@ -15,14 +15,14 @@ import type { SessionId, TurnId } from '@holdfast/protocol/ids';
 import type { SnapshotFrame } from '@holdfast/protocol/sse';
 import { EMPTY_VIEW, type View } from '@holdfast/protocol/view';
 
-import type { ConnectionState, EarlierState, OutboxItem, SessionState, SessionStatus, TurnEndNotice } from './api.ts';
+import type { ConnectionState, EarlierState, SessionState, SessionStatus, TurnEndNotice } from './api.ts';
 import { Cell } from './cell.ts';
 import type { Frames } from './frames.ts';
 import { advance, edgeOf, NO_HISTORY, type History } from './history.ts';
 import { live } from './live-part.ts';
 import type { Outbox } from './outbox.ts';
 import type { Place } from './places.ts';
-import { shareView } from './share.ts';
+import { share, shareView } from './share.ts';
 
 export interface SessionModelOptions {
   readonly id: SessionId;
@@ -170,9 +170,9 @@ export class SessionModel {
   // ── from elsewhere ────────────────────────────────────────────────────────────────────────────────────────────────
 
   setConnection(connection: ConnectionState): void {
-    if (connection.kind === this.#connection.kind && connection.kind !== 'waiting') return;
-    this.#connection = connection;
-    this.touch();
+    const former = this.#connection;
+    this.#connection = share(former, connection);
+    if (this.#connection !== former) this.touch();
   }
 
   setHistory(history: History, earlier: Pick<EarlierState, 'busy' | 'fault'>): void {
@@ -205,15 +205,9 @@ export class SessionModel {
       status: this.status,
       view,
       messages,
-      earlier: last !== undefined && sameEarlier(last.earlier, earlier) ? last.earlier : earlier,
-      outbox: last !== undefined && sameItems(last.outbox, outbox) ? last.outbox : outbox,
+      earlier: share(last?.earlier, earlier),
+      outbox: share(last?.outbox, outbox),
       connection: this.#connection,
     };
   }
 }
-
-const sameEarlier = (a: EarlierState, b: EarlierState): boolean =>
-  a.busy === b.busy && a.fault === b.fault && a.gap === b.gap && a.more === b.more;
-
-const sameItems = (a: readonly OutboxItem[], b: readonly OutboxItem[]): boolean =>
-  a.length === b.length && a.every((item, index) => item === b[index]);

@@ -1,11 +1,19 @@
 /** A client whose live part is late, or never comes. */
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { createClient, type ClientOptions, type HoldfastClient } from '../src/index.ts';
+import {
+  createClient,
+  createCredentials,
+  EventStreamClient,
+  type ClientOptions,
+  type Fault,
+  type HoldfastClient,
+  type StreamTarget,
+} from '../src/index.ts';
 import type { loadLive } from '../src/live-part.ts';
 import { createTestGateway, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
-import { record, until } from './stand.ts';
+import { openStand, record, TOKEN, until } from './stand.ts';
 
 const NO_NETWORK = (): Promise<never> => Promise.reject(new TypeError('Failed to fetch dynamically imported module'));
 
@@ -46,20 +54,97 @@ async function pass(clock: HandClock, ms: number): Promise<void> {
   }
 }
 
+test('what is followed is shown before the part is there, and the stream goes on from it', async () => {
+  const gateway = createTestGateway();
+  const writer = clientOf(gateway);
+  const { id } = await writer.createSession();
+  await (
+    await (await writer.createSession({ id })).send('before')
+  ).done;
+  await writer.close();
+
+  part.loaded = undefined;
+  let arrive = (): void => {};
+  const arrived = new Promise<void>((resolve) => (arrive = resolve));
+  part.load = async () => {
+    await arrived;
+    return import('../src/live.ts');
+  };
+  const targets: StreamTarget[] = [];
+  const client = clientOf(gateway, {
+    openStream: (options) => {
+      targets.push(options.target);
+      return new EventStreamClient(options);
+    },
+  });
+  const session = client.session(id);
+  const { messages, view } = await until(session.store, ({ status }) => status === 'ready');
+  expect([messages.length, gateway.streams]).toEqual([2, 0]);
+  arrive();
+  const end = session.store.subscribe(() => {});
+  await vi.waitFor(() => expect(gateway.streams).toBe(1));
+  // The first entry that it asks for is the first that was not shown.
+  expect(targets).toMatchObject([{ sessionId: id, place: expect.stringMatching(`^${view.seq}[.]`) as string }]);
+  expect(await (await session.send('afterwards')).text()).toBe('You said: afterwards');
+  end();
+  await client.close();
+});
+
+test('B7: a client that is dropped while the part does not come is collected', async () => {
+  const gateway = createTestGateway();
+  part.load = NO_NETWORK;
+  const follow = async (): Promise<WeakRef<HoldfastClient>> => {
+    const client = clientOf(gateway);
+    const session = await client.createSession();
+    session.store.subscribe(() => session.store.getSnapshot());
+    await until(session.store, ({ status }) => status === 'ready');
+    return new WeakRef(client);
+  };
+  const client = await follow();
+  await vi.waitFor(
+    () => {
+      globalThis.gc?.();
+      expect(client.deref() === undefined).toBe(true);
+    },
+    { timeout: 15_000, interval: 20 },
+  );
+});
+
+test('A10: who is refused asks no more, until there are new credentials', async () => {
+  const stand = await openStand();
+  part.load = NO_NETWORK;
+  const clock = new HandClock();
+  const { id } = await stand.client().createSession();
+  const credentials = createCredentials({ token: 'hf_expired' });
+  const client = stand.client({ credentials, ports: { clock } });
+  const end = client.session(id).store.subscribe(() => {});
+  const { kind, fault } = (await until(client.connection, (it) => it.kind === 'closed')) as {
+    kind: string;
+    fault: Fault;
+  };
+  expect([kind, fault.kind]).toEqual(['closed', 'auth-refused']);
+  const { asked } = part;
+  await pass(clock, 60_000);
+  expect(part.asked).toBe(asked);
+  credentials.set(TOKEN);
+  await until(client.connection, (it) => it.kind === 'live');
+  end();
+});
+
 test('closed before the part is there: no stream is opened afterwards', async () => {
   const gateway = createTestGateway();
   let arrive = (): void => {};
   const arrived = new Promise<void>((resolve) => (arrive = resolve));
   part.load = async () => {
     await arrived;
-    part.load = undefined;
-    throw new Error('it need not come any more');
+    return import('../src/live.ts');
   };
   const client = clientOf(gateway);
   client.session('s_closed').store.subscribe(() => {});
   expect(client.connection.getSnapshot()).toEqual({ kind: 'connecting' });
   await client.close();
   arrive();
+  await vi.waitFor(() => expect(part.loaded).toBeDefined());
   await settled();
   expect([gateway.streams, client.inspect().streams]).toEqual([0, 0]);
 });
