@@ -41,7 +41,8 @@ export class Person {
   readonly seen: Map<number, SeenEntry> = new Map();
   /** Entries that were shown with another content than before. */
   readonly contradictions: string[] = [];
-  onEntry: (type: string) => void = () => undefined;
+  /** Called with the type of each entry that is shown, and with `commit` as a message is sent. */
+  onMoment: (moment: string) => void = () => undefined;
   readonly #service: Service;
   readonly #scene: (n: number) => string;
   readonly #end = new AbortController();
@@ -94,7 +95,9 @@ export class Person {
     while (!this.#end.signal.aborted) {
       const { url, epoch } = this.#service;
       if (url !== undefined) {
-        const answer = await post(`${url}${path}`, body).catch(() => undefined);
+        const answering = post(`${url}${path}`, body).catch(() => undefined);
+        this.onMoment('commit');
+        const answer = await answering;
         // Rule 4.
         if (answer !== undefined && epoch === this.#service.epoch && (answer.status < 300 || answer.status === 409))
           return answer.body;
@@ -139,7 +142,7 @@ export class Person {
       this.contradictions.push(`${this.sessionId} ${seq}: was ${known.json}, is ${data}`);
     this.seen.set(seq, { seq, type: event ?? '', json: data });
     this.#cursor = id;
-    this.onEntry(event ?? '');
+    this.onMoment(event ?? '');
     if (event === 'prompt-open') {
       const { promptId, kind } = JSON.parse(data) as { readonly promptId: string; readonly kind: string };
       void this.answer(promptId, kind === 'approval' ? 'once' : 'blue');

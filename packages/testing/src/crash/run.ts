@@ -1,9 +1,9 @@
 /**
  * A crash run: a real gateway on SQLite, under load from real clients, is killed again and again, and started again on what is left.
  *
- * Stages of a round: ready → load → the moment (a random one, or right after a turn's start, a tool's, a prompt's, or in mid-drain)
- * → the end (`kill -9`, or a power cut) → the data as the end leaves it → start. After the last round everything comes to rest, and
- * the logs are judged (`judge.ts`).
+ * Stages of a round: ready → load → the moment (a random one, while a message is committed, right after a turn's start, a tool's, a
+ * prompt's or a turn's end, or in mid-drain) → the end (`kill -9`, or a power cut) → the data as the end leaves it → start. After the
+ * last round everything comes to rest, and the logs are judged (`judge.ts`).
  */
 import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -34,7 +34,7 @@ export interface CrashResult extends Judgement {
   readonly moments: Readonly<Record<string, number>>;
 }
 
-const MOMENTS = ['any', 'any', 'any', 'turn-start', 'tool-start', 'prompt-open', 'turn-end', 'drain'] as const;
+const MOMENTS = ['any', 'any', 'commit', 'turn-start', 'tool-start', 'prompt-open', 'turn-end', 'drain'] as const;
 type Moment = (typeof MOMENTS)[number];
 
 export async function crashRun({
@@ -116,7 +116,8 @@ async function theMoment(
     return void (await sleep(random() * 200));
   }
   await untilEntry(moment, people, waitMs + 1_000);
-  await sleep(random() * 10);
+  // A commit takes a few milliseconds, from the request to its answer.
+  await sleep(random() * (moment === 'commit' ? 4 : 10));
 }
 
 /** @returns the directory to go on from */
