@@ -29,6 +29,8 @@ export interface Limits {
   readonly bodyDepthMax: number;
   /** Messages that wait in one session; further ones are `queue-full`. */
   readonly queueMax: number;
+  /** Turns that run at once in this process; further ones wait for a slot, here or on another node. */
+  readonly turnsMax: number;
   /** Open streams of this process, and of one subject; further ones are `too-many-readers`. */
   readonly readersMax: number;
   readonly readersPerSubjectMax: number;
@@ -184,6 +186,12 @@ export const TABLE: Table = {
       1_000,
       1,
       1_000_000,
+    ),
+    turnsMax: numberField(
+      { env: 'HOLDFAST_TURNS_MAX', about: 'Turns that run at once in the process; more wait for a slot' },
+      256,
+      1,
+      100_000,
     ),
     readersMax: numberField(
       { env: 'HOLDFAST_READERS_MAX', about: 'Open streams of the process' },

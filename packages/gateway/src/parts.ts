@@ -87,7 +87,7 @@ const agentsOf = (config: Config, { agents }: GatewayOptions): OpenedAgents =>
     : { agents, defaultAgent: chooseDefault(agents, config.agent) };
 
 const openService = (
-  { limits: { queueMax }, store, leaseMs }: Config,
+  { limits: { queueMax, turnsMax }, store, leaseMs }: Config,
   log: Log,
   clock: Clock,
   { agents, defaultAgent }: OpenedAgents,
@@ -100,6 +100,7 @@ const openService = (
     clock,
     randomId: () => newId('node'),
     queueMax,
+    turnsMax,
     // Where there is one process alone, nobody waits for its lease to end.
     ...(store.kind === 'postgres' ? { leaseMs } : {}),
     onError,

@@ -10,7 +10,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FaultError } from '@holdfast/protocol';
 import { expect, onTestFinished, test } from 'vitest';
-import { configOf, startGateway } from '../src/index.ts';
+import { configOf, loadConfig, startGateway } from '../src/index.ts';
 import { EventReader, openApi, ROOT } from './harness.ts';
 import { TLS_CERT, TLS_KEY } from './tls.ts';
 
@@ -145,6 +145,25 @@ test('metrics count requests by route, faults by name and readers', async () => 
   expect(text).toMatch(/holdfast_requests_total\{method="get",route="\/v1\/sessions\/\{sessionId\}",status="404"\} 1/);
   expect(text).toMatch(/holdfast_faults_total\{fault="session-not-found"\} 1/);
   expect(text).toMatch(/^holdfast_readers 1$/m);
+});
+
+test('no more turns run at once than HOLDFAST_TURNS_MAX; the next one waits and starts when one ends', async () => {
+  const config = loadConfig({ HOLDFAST_TURNS_MAX: '1' }, tmpdir());
+  if (config.kind === 'wrong') throw new Error(config.problems.join());
+  const api = await openApi({ limits: config.config.limits });
+  const turns = async (): Promise<string> =>
+    (await api.call('GET', '/metrics')).text
+      .split('\n')
+      .filter((line) => line.startsWith('holdfast_turns_'))
+      .join();
+  const [first, second] = [await api.session(), await api.session()];
+  const { body } = await api.send(first, '/scene long tokens=20000 rate=50');
+  await expect.poll(turns).toBe('holdfast_turns_running 1,holdfast_turns_waiting 0');
+  const waiting = await api.stream(`/v1/sessions/${second}/events?after=0`);
+  await api.send(second, '/scene plain tokens=5');
+  await expect.poll(turns).toBe('holdfast_turns_running 1,holdfast_turns_waiting 1');
+  await api.call('POST', `/v1/sessions/${first}/turns/${body.turnId}/stop`, { queue: 'keep' });
+  await waiting.until(({ event }) => event === 'turn-end');
 });
 
 test('a closed gateway leaves no socket, timer or reader of its own', async () => {
