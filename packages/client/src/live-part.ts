@@ -1,5 +1,5 @@
 /**
- * The part of the client that comes in a chunk of its own (`live.ts`).
+ * The part of the client that comes in a chunk of its own (`live.ts`; decision 9 says why).
  *
  * A page waits for the first chunk alone. The second is asked for when a client is made, before anybody needs it.
  *
