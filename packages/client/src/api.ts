@@ -102,6 +102,7 @@ export type ConnectionState =
   /** Nobody follows anything. */
   | { readonly kind: 'idle' }
   | { readonly kind: 'connecting' }
+  /** Told as it happens. Where the part of the client that streams could not be loaded: asked for every second. */
   | { readonly kind: 'live' }
   /** Between two attempts; `retryAt` in milliseconds of the clock. */
   | { readonly kind: 'waiting'; readonly retryAt: number; readonly fault: Fault }

@@ -161,10 +161,12 @@ class LateStreams implements Streams {
     if (this.#loading) return;
     this.#loading = true;
     const ifHeld = weakly<LateStreams>(this);
-    void loadLive().then(
-      (live) => ifHeld((it) => it.#begin(live.openStreams(it.#options))),
-      () => ifHeld((it) => (it.#loading = false)),
-    );
+    void loadLive()
+      .then(
+        (live) => ifHeld((it) => it.#begin(live.openStreams(it.#options))),
+        () => ifHeld((it) => (it.#loading = false)),
+      )
+      .catch((error: unknown) => ifHeld((it) => it.#options.onError(error)));
   }
 
   #begin(streams: Streams): void {

@@ -90,6 +90,21 @@ test('what is followed is shown before the part is there, and the stream goes on
   await client.close();
 });
 
+test('what throws when streams are opened is told, and nothing is left unhandled', async () => {
+  const gateway = createTestGateway();
+  const errors: unknown[] = [];
+  const client = clientOf(gateway, {
+    openStream: () => {
+      throw new TypeError('mine');
+    },
+    onError: (error) => errors.push(error),
+  });
+  const end = client.session('s_any').store.subscribe(() => {});
+  await vi.waitFor(() => expect(errors.map(String)).toEqual(['TypeError: mine']));
+  end();
+  await client.close();
+});
+
 test('B7: a client that is dropped while the part does not come is collected', async () => {
   const gateway = createTestGateway();
   part.load = NO_NETWORK;
