@@ -3,7 +3,8 @@
  *
  * 1. A row is replaced only by one that knows more of its session (`seq`), whichever came first, page or change (R59).
  * 2. What was deleted stays deleted: a page that was on its way does not bring it back.
- * 3. It is live while somebody subscribes. At `ROWS_MAX` the oldest rows are dropped; `more` reads them again.
+ * 3. After a failover that lost changes all rows come anew, and none of before is kept (PROTOCOL 3.11).
+ * 4. It is live while somebody subscribes. At `ROWS_MAX` the oldest rows are dropped; `more` reads them again.
  */
 import type { Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
@@ -28,7 +29,9 @@ export interface SessionListOptions {
 /** The wire's feed item. */
 type FeedItem =
   | { readonly type: 'session'; readonly summary: SessionSummary }
-  | { readonly type: 'deleted'; readonly sessionId: SessionId };
+  | { readonly type: 'deleted'; readonly sessionId: SessionId }
+  /** What was told before is of a history that was taken back; all rows follow. */
+  | { readonly type: 'resync' };
 
 export class LiveSessionList implements SessionList {
   readonly #options: SessionListOptions;
@@ -104,6 +107,10 @@ export class LiveSessionList implements SessionList {
       const [oldest] = this.#deleted;
       if (this.#deleted.size > ROWS_MAX && oldest !== undefined) this.#deleted.delete(oldest);
       this.#rows.delete(item.sessionId);
+    }
+    if (item.type === 'resync') {
+      this.#rows.clear();
+      this.#deleted.clear();
     }
     this.#cell.touch();
   }

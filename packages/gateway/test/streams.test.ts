@@ -231,6 +231,7 @@ describe('the feed', () => {
     const api = await openApi();
     const id = await api.session();
     const feed = await api.stream('/v1/feed?after=999999');
+    expect((await feed.untilType('feed')).at(-1)).toMatchObject({ id: 'feed/0', json: { type: 'resync' } });
     expect((await feed.untilType('feed')).at(-1)?.json).toMatchObject({ type: 'session', summary: { sessionId: id } });
   });
 });

@@ -106,7 +106,8 @@ export interface Row {
   readonly value: Uint8Array | undefined;
   /**
    * Each change of a row has its own, larger than all before it, and they become visible in this order: who has read
-   * `changes` up to a rev never finds a smaller one later.
+   * `changes` up to a rev never finds a smaller one later. After a failover or restore it is of another history (`historyOf`), and
+   * `changes` after one of the history before finds all.
    */
   readonly rev: number;
 }

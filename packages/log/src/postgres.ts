@@ -26,7 +26,8 @@ import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
 import { Writers } from './postgres/writers.ts';
 import { checkStreamName } from './limits.ts';
-import type { Log, Refused, Rows } from './port.ts';
+import type { Log, Refused, Row, Rows } from './port.ts';
+import { revIn, revWithin } from './rev.ts';
 import { Hub } from './subscription.ts';
 
 export interface PostgresLogOptions {
@@ -71,13 +72,15 @@ class PostgresLog implements Log {
   readonly #steps: readonly Connection[];
   readonly #sender: Connection;
   readonly #hub: Hub;
+  readonly #history: History;
   readonly #fanOut: FanOut;
   readonly #watchers = new Set<() => void>();
   #nextStep = 0;
 
   constructor(server: ConnectionOptions, { node, writers = 3, readers = 6, hearing }: PostgresLogOptions) {
     this.#hub = new Hub({ read: (stream, range) => this.read(stream, range), pause: () => pause(200) });
-    const { confirm } = new History(this.#hub);
+    this.#history = new History(this.#hub, () => this.#rowsChanged());
+    const { confirm } = this.#history;
     const connection: ConnectionOptions = { ...server, confirm };
     this.#pool = new Pool({
       ...clientConfig(connection),
@@ -228,14 +231,17 @@ class PostgresLog implements Log {
   }
 
   #makeRows(): Rows {
+    const numbered = (read: () => Promise<readonly (Row | undefined)[]>): Promise<readonly Row[]> =>
+      this.#numbered(async () => (await read()).filter((row) => row !== undefined));
     return {
       get: async (table, stream, key) =>
-        this.#numbered(async () => [await getRow(this.#query, table, stream, key)]).then(([row]) => row),
-      list: (query) => this.#numbered(() => listRows(this.#query, query)),
-      search: (query) => this.#numbered(() => searchRows(this.#query, query)),
-      changes: async (query) => {
+        (await numbered(async () => [await getRow(this.#query, table, stream, key)])).at(0),
+      list: (query) => numbered(() => listRows(this.#query, query)),
+      search: (query) => numbered(() => searchRows(this.#query, query)),
+      changes: async ({ after, ...query }) => {
         await this.#sequence();
-        return changedRows(this.#query, query);
+        const history = this.#history.number;
+        return inHistory(history, await changedRows(this.#query, { ...query, after: revWithin(history, after) }));
       },
       watch: (onCommit) => {
         const watcher = (): void => onCommit();
@@ -246,13 +252,13 @@ class PostgresLog implements Log {
   }
 
   /** Rows that were committed a moment ago may still be without a rev. */
-  async #numbered<T extends { readonly rev: number } | undefined>(
-    read: () => Promise<readonly T[]>,
-  ): Promise<readonly T[]> {
+  async #numbered(read: () => Promise<readonly Row[]>): Promise<readonly Row[]> {
+    // As it was before they were read: what a failover in between takes back is not passed off as what follows it.
+    const history = this.#history.number;
     const rows = await read();
-    if (rows.every((row) => row === undefined || row.rev > 0)) return rows;
+    if (rows.every((row) => row.rev > 0)) return inHistory(history, rows);
     await this.#sequence();
-    return read();
+    return inHistory(history, await read());
   }
 
   async #sequence(): Promise<void> {
@@ -292,5 +298,8 @@ class PostgresLog implements Log {
     for (const watcher of this.#watchers) watcher();
   }
 }
+
+const inHistory = (history: number, rows: readonly Row[]): readonly Row[] =>
+  history === 0 ? rows : rows.map((row) => ({ ...row, rev: revIn(history, row.rev) }));
 
 const refuse = (error: unknown): Extract<Refused, { kind: 'unavailable' }> => unavailable(error);

@@ -15,10 +15,12 @@
  * 5. The stream is bounded: after `COMPACT_AFTER` entries one that sums them up is appended, then they are dropped. Who begins behind
  *    the floor holds back what it reads until it has found the summary, so that nothing that came in between is lost.
  * 6. When the store does not answer, what is known stays valid until it expires.
+ * 7. A stream that is shorter than what was read of it was taken back, by a failover or a restore: it is read anew from its beginning, and
+ *    what was known stays until that is done. What was issued or revoked in the lost part is not, any more.
  */
 import { fault, FaultError, type Fault, type Subject } from '@holdfast/protocol';
 import type { Scope } from '@holdfast/protocol/schema';
-import type { Delivery, Log, Subscription } from '@holdfast/log';
+import type { Delivery, Log, LogRecord, Subscription } from '@holdfast/log';
 import type { Clock } from '@holdfast/session';
 import { deriveSecret, hashOf, newId, newSecret } from './secret.ts';
 import { TokenBook, type Found, type Grant, type GrantKind, type TokenEntry } from './token-book.ts';
@@ -274,7 +276,10 @@ export class TokenStore {
     this.#caughtUpAt = this.#clock.monotonicMs();
     this.#catchUp = this.#log
       .stat(STREAM)
-      .then((found) => (found.kind === 'state' ? this.#readTo(found.state.head) : undefined))
+      .then((found) => {
+        if (found.kind !== 'state') return undefined;
+        return found.state.head < this.#seq ? this.#readAnew() : this.#readTo(found.state.head);
+      })
       .finally(() => (this.#catchUp = undefined));
     return this.#catchUp;
   }
@@ -294,10 +299,34 @@ export class TokenStore {
       const delivery = await this.#subscription.next();
       if (delivery.kind === 'records') this.#take(delivery);
       else if (delivery.kind === 'truncated') {
-        this.#beginAt(delivery.floor);
+        if (delivery.head < this.#seq) await this.#readAnew();
+        else this.#beginAt(delivery.floor);
         this.#subscription = this.#log.subscribe(STREAM, delivery.floor);
       } else return;
     }
+  }
+
+  /** Rule 7. */
+  async #readAnew(): Promise<void> {
+    const records: LogRecord[] = [];
+    let floor = 0;
+    for (let isRead = false; !isRead && !this.#closed;) {
+      const page = await this.#log.read(STREAM, { after: records.at(-1)?.seq ?? floor });
+      if (page.kind === 'unavailable') await this.#clock.sleep(CATCH_UP_EVERY_MS);
+      else if (page.kind === 'truncated') {
+        records.length = 0;
+        floor = page.floor;
+      } else if (page.kind !== 'page') return;
+      else {
+        records.push(...page.records);
+        isRead = page.records.length === 0;
+      }
+    }
+    this.#book = new TokenBook();
+    this.#unsummed = undefined;
+    this.#seq = 0;
+    this.#beginAt(floor);
+    this.#take({ records });
   }
 
   #take({ records }: Pick<Extract<Delivery, { kind: 'records' }>, 'records'>): void {

@@ -7,7 +7,10 @@
  * 1. A change is read once, whoever waits for it, and at most every `everyMs`.
  * 2. The last `KEPT_MAX` changes are kept, and nothing at all while there are no lanes.
  * 3. A reader sees the latest state of each of its sessions after every change of it, in order of revision, and nobody else's.
+ * 4. A place that is not of this store's history (R55: beyond its end, or before a failover or a restore) is answered by `resync`, then
+ *    everything. So is a reader that was attached meanwhile.
  */
+import { historyOf } from '@holdfast/log';
 import type { Subject } from '@holdfast/protocol';
 import type { Clock, FeedItem, SessionService, Timer } from '@holdfast/session';
 import { encodeControl } from './encode.ts';
@@ -114,11 +117,18 @@ export class Feed {
     const items = page.filter((item) => item.rev > this.#rev);
     const last = items.at(-1);
     if (last === undefined) return page.length === PAGE;
+    if (historyOf(last.rev) !== historyOf(this.#rev)) this.#forget(last.rev);
     this.#rev = last.rev;
     this.#kept.push(...items);
     const dropped = this.#kept.splice(0, Math.max(0, this.#kept.length - KEPT_MAX)).at(-1);
     if (dropped !== undefined) this.#floor = dropped.rev;
     return page.length === PAGE;
+  }
+
+  /** What was kept was of another history (rule 4): every lane asks the store. */
+  #forget(floor: number): void {
+    this.#kept = [];
+    this.#floor = floor;
   }
 
   /** Rule 1. */
@@ -180,8 +190,8 @@ class FeedLane implements Lane {
     this.#state = 'busy';
     try {
       const upTo = await this.#feed.revisionNow();
-      // R55: a place that the store has not reached was of another store, or before a restore.
-      if (this.#after > upTo) this.#after = 0;
+      if (this.#after > upTo || (this.#after > 0 && historyOf(this.#after) !== historyOf(upTo)))
+        return this.#beginAnew();
       const items = this.#after === upTo ? [] : await this.#feed.read(this.#owner, this.#after);
       if (this.#isClosed()) return;
       // There is nothing more of this owner up to there.
@@ -191,6 +201,14 @@ class FeedLane implements Lane {
       this.#feed.fail(error);
       if (!this.#isClosed()) this.#state = 'waiting';
     }
+  }
+
+  /** Rule 4. It goes on when that was sent. */
+  #beginAnew(): void {
+    if (this.#isClosed()) return;
+    this.#after = 0;
+    this.#skipsDeleted = true;
+    this.#reader.offer(RESYNC, this);
   }
 
   #isClosed(): boolean {
@@ -213,6 +231,9 @@ class FeedLane implements Lane {
     return this.#owner === undefined || owner === this.#owner;
   }
 }
+
+/** Its id is the place before everything: who breaks off after it begins anew. */
+const RESYNC = encodeControl({ id: 'feed/0', event: 'feed', data: JSON.stringify({ type: 'resync' }) });
 
 /** On the wire it is `type`, as everything there. */
 function frameOf({ kind, ...facts }: FeedItem): Buffer {

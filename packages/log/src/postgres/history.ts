@@ -5,6 +5,7 @@
  * 1. Every connection asks before its first use, so nothing of another history is read or written next to what is known of this one.
  * 2. The question is the server's timeline: each promotion and each restore begins a new one. Only then are the records looked at:
  *    a failover that lost nothing disturbs nobody.
+ * 3. Revs have no records to look at. Each timeline is a history of its own for them (`rev.ts`).
  */
 import type { ClientBase } from 'pg';
 import type { Hub, Tip } from '../subscription.ts';
@@ -18,11 +19,19 @@ const UNCONFIRMED = 'unconfirmed';
 
 export class History {
   readonly #hub: Pick<Hub, 'tips' | 'rewound'>;
+  readonly #onNew: () => void;
   #timeline: string | undefined;
   #check: Promise<void> = Promise.resolve();
 
-  constructor(hub: Pick<Hub, 'tips' | 'rewound'>) {
+  /** @param onNew another history has begun */
+  constructor(hub: Pick<Hub, 'tips' | 'rewound'>, onNew: () => void) {
     this.#hub = hub;
+    this.#onNew = onNew;
+  }
+
+  /** Rule 3. The server counts its timelines from 1. */
+  get number(): number {
+    return Math.max(0, Number.parseInt(this.#timeline ?? '', 16) - 1 || 0);
   }
 
   /** @throws where the connection fails meanwhile: the next one asks again */
@@ -43,6 +52,7 @@ export class History {
     const query: Query = async <T extends object>(text: string, values: readonly unknown[]) =>
       (await client.query<T>(text, [...values])).rows;
     for (const tip of this.#hub.tips()) if (!(await isThere(query, tip))) this.#hub.rewound(tip.stream);
+    this.#onNew();
   }
 }
 

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { openPostgresLog } from '@holdfast/log/postgres';
 import { startBalancer } from '../balancer.ts';
 import { startPostgres } from '../postgres.ts';
-import { eventually, openStand } from './stand.ts';
+import { eventually, openStand, Watch, type Answer, type Shown } from './stand.ts';
 
 const PLAIN = '/scene plain tokens=5 rate=200';
 
@@ -96,6 +96,77 @@ test('R55, R60: after a failover that lost entries no cursor leads on from them:
   await eventually(() => Promise.resolve(fresh.entries.filter(({ event }) => event === 'turn-end').length === 4));
   expect(fresh.entries.map(({ data }) => data['seq'])).toEqual(fresh.entries.map((_, index) => index + 1));
 }, 120_000);
+
+test('R55: after a failover that lost changes the session list begins anew for every reader, and lost tokens and revocations are forgotten', async () => {
+  const stand = await openStand(2);
+  const feed = (node: number, after: string): Watch => {
+    const opened = new Watch(`${stand.nodes.gateway(node).url}/v1/feed?after=${after}`);
+    onTestFinished(() => opened.close());
+    return opened;
+  };
+  const issue = async (): Promise<{ readonly tokenId: string; readonly token: string }> => {
+    const { body } = await stand.ask(0, 'POST', '/v1/tokens', { subject: 'ann', scopes: ['read'] });
+    return { tokenId: String(body['tokenId']), token: String(body['accessToken']) };
+  };
+  const statusOf = async (node: number, token: string): Promise<number> => {
+    const headers = { authorization: `Bearer ${token}` };
+    return (await fetch(`${stand.nodes.gateway(node).url}/v1/sessions`, { headers })).status;
+  };
+  const rename = (sessionId: string, title: string): Promise<Answer> =>
+    stand.ask(0, 'PATCH', `/v1/sessions/${sessionId}`, { title, clientId: `to-${title}` });
+  const isTitled =
+    (title: string) =>
+    ({ data }: Shown): boolean =>
+      (data['summary'] as { title?: string } | undefined)?.title === title;
+
+  await stand.open('s_1');
+  expect((await rename('s_1', 'kept')).status).toBeLessThan(300);
+  const kept = await issue();
+  const attached = feed(1, '0');
+  await attached.until(isTitled('kept'));
+  const standby = await stand.server.createStandby();
+  onTestFinished(() => standby.stop());
+  await standby.detach();
+  await rename('s_1', 'lost');
+  await stand.open('s_ghost');
+  const lost = await issue();
+  await stand.ask(0, 'DELETE', `/v1/tokens/${kept.tokenId}`);
+  await attached.until(({ data }) => (data['summary'] as { sessionId?: string } | undefined)?.sessionId === 's_ghost');
+  for (const node of [0, 1]) {
+    expect(await statusOf(node, lost.token)).toBe(200);
+    await eventually(async () => (await statusOf(node, kept.token)) === 401);
+  }
+  const cursor = (attached.entries.at(-1)?.id ?? '').replace('feed/', '');
+
+  await stand.server.crash();
+  await standby.promote();
+  for (const wire of stand.wires) wire.route([standby.port]);
+
+  // Attached, without anything that happens, or after it with a place that the list has grown past since.
+  await Promise.race([attached.until(isResync), attached.ended]);
+  await eventually(async () => (await rename('s_1', 'after')).status < 300);
+  for (let n = 0; n < 5; n += 1) await stand.open(`s_new${n}`);
+  for (const node of [0, 1]) {
+    const back = feed(node, cursor);
+    await back.until(isResync);
+    await back.until(isTitled('after'));
+    const { shown } = back;
+    expect(JSON.stringify(shown)).not.toMatch(/s_ghost|"lost"/);
+    // From there it goes on as any feed does.
+    const again = feed(node, (back.entries.at(-1)?.id ?? '').replace('feed/', ''));
+    await stand.open(`s_later${node}`);
+    await again.until(({ data }) => JSON.stringify(data).includes(`s_later${node}`));
+    expect(again.shown.some(isResync)).toBe(false);
+  }
+  const late = await issue();
+  for (const node of [0, 1]) {
+    await eventually(async () => (await statusOf(node, lost.token)) === 401);
+    await eventually(async () => (await statusOf(node, kept.token)) === 200);
+    expect(await statusOf(node, late.token)).toBe(200);
+  }
+}, 120_000);
+
+const isResync = ({ data }: Shown): boolean => data['type'] === 'resync';
 
 /** A small disk of its own takes the rights to mount one. */
 const canMount = process.platform === 'linux' && process.getuid?.() === 0;
