@@ -40,6 +40,8 @@ const EXAMINER = 'examiner';
 /** A tool or a pause of an agent's script is over by then; so is one that does not heed its stop. */
 const STOP_MS = 1_000;
 const STOP_DEAF_MS = 3_500;
+/** Twenty milliseconds each. The slowest answers take nine seconds, and a question may be several. */
+const QUIET_TRIES = 2_000;
 /** Steps of the store take time too. */
 const TITLE_MS = 500;
 
@@ -77,15 +79,24 @@ export async function examine(world: ExamWorld): Promise<void> {
   await examineDeletion(world);
 }
 
-/** X7. Whatever was asked last may take its time. */
-async function examineRest({ services, sleep, violate }: ExamWorld): Promise<void> {
+/** X7. */
+async function examineRest(world: ExamWorld): Promise<void> {
+  const held = await untilQuiet(world);
+  if (held.length > 0) world.violate('R11', `Nodes at rest hold ${held.join()}.`);
+}
+
+/** Waits until whatever was asked before a fault had ended has its answer. @returns what is held in the end */
+export async function untilQuiet({
+  services,
+  sleep,
+}: Pick<ExamWorld, 'services' | 'sleep'>): Promise<readonly string[]> {
   const held = (): readonly string[] =>
     services()
       .map((service) => service.stats())
       .filter(({ running, live, waitingForSlot }) => running + live + waitingForSlot > 0)
       .map((stats) => JSON.stringify(stats));
-  for (let tries = 0; tries < 500 && held().length > 0; tries += 1) await sleep(20);
-  if (held().length > 0) violate('R11', `Nodes at rest hold ${held().join()}.`);
+  for (let tries = 0; tries < QUIET_TRIES && held().length > 0; tries += 1) await sleep(20);
+  return held();
 }
 
 interface Begun {
@@ -130,8 +141,8 @@ async function examineNew(world: ExamWorld): Promise<void> {
   const callOf = (): Call | undefined => calls.findLast((other) => other.turnId === turnId);
   // A fault that had just ended may still cost its owner the lease.
   const isUndisturbed = (): boolean => truth.ledger.holders.size === 1;
-  const patience = draw(2) === 0 ? Number.POSITIVE_INFINITY : draw(20);
-  for (let tries = 0; tries < 200 && !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) {
+  const patience = draw(2) === 0 ? 200 : draw(20);
+  for (let tries = 0; !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) {
     if (tries >= patience && callOf() !== undefined) break;
     await sleep(20);
   }

@@ -13,7 +13,7 @@ import type { SessionService } from '@holdfast/session';
 import { seeded } from '../power/seeded.ts';
 import type { Call, Oracle } from './agents.ts';
 import { SimClient, type ClientWorld, type Receipted, type Request } from './client.ts';
-import { examine, type ExamWorld } from './exam.ts';
+import { examine, untilQuiet, type ExamWorld } from './exam.ts';
 import { judgeHeard } from './heard.ts';
 import { judgeFinished } from './laws.ts';
 import type { Violate } from './ledger.ts';
@@ -241,14 +241,22 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
   #loadAll(into: Map<string, View>): () => boolean {
     let isDone = false;
     const load = async (): Promise<void> => {
+      await untilQuiet({
+        services: () => this.#services(),
+        sleep: (ms) => this.scheduler.sleep(this.outside, ms, 'rows'),
+      });
       for (const id of this.#sessions) {
         const found = await this.nodes[0]?.up?.service.snapshot(id);
         if (found?.kind === 'ok') into.set(id, found.view);
       }
       isDone = true;
     };
-    void load();
+    void load().catch((error: unknown) => this.onError(error));
     return () => isDone;
+  }
+
+  #services(): readonly SessionService[] {
+    return this.nodes.flatMap(({ up }) => (up === undefined ? [] : [up.service]));
   }
 
   #examine(): () => boolean {
@@ -260,13 +268,11 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
     };
     const violate: Violate = (law, detail) => this.violate(law, detail);
     const draw = (below: number): number => scheduler.draw(below);
-    const services = (): readonly SessionService[] =>
-      this.nodes.flatMap(({ up }) => (up === undefined ? [] : [up.service]));
     const world: ExamWorld = {
       store,
       receipts,
       service,
-      services,
+      services: () => this.#services(),
       draw,
       violate,
       sessions: this.#sessions,
