@@ -9,7 +9,8 @@ import type { Ports } from './ports.ts';
 import { openEachStream, openOneStream, type Streams, type StreamsOptions } from './streams.ts';
 
 export { fold } from '@holdfast/protocol/fold';
-export { startRecovery } from './recovery.ts';
+export { interrupted } from './interrupted.ts';
+export { recoverSession } from './session-recovery.ts';
 
 export interface LiveOptions
   extends Pick<ClientOptions, 'streams' | 'openStream'>, Pick<StreamsOptions, 'onState' | 'onError'> {

@@ -7,17 +7,15 @@
  *     decides (E6). Nothing is cleared or replaced by the end itself.
  * S3. News from the stream end the recovery: the stream owns the view again.
  */
-import { FaultError, type Fault } from '@holdfast/protocol/fault';
+import type { Fault } from '@holdfast/protocol/fault';
 import type { TurnId } from '@holdfast/protocol/ids';
-import type { View } from '@holdfast/protocol/view';
 
 import type { ConnectionState } from './api.ts';
 import type { Attachment, Attachments } from './attachment.ts';
 import type { StreamState } from './event-stream.ts';
 import { liveIfThere } from './live-part.ts';
-import type * as live from './live.ts';
 import type { Ports, Timer } from './ports.ts';
-import type { Recovery, SettlePort } from './recovery.ts';
+import type { Recovery } from './recovery.ts';
 import type { Requests } from './requests.ts';
 import type { SessionModel } from './session-model.ts';
 import type { Lane, Streams } from './streams.ts';
@@ -43,11 +41,6 @@ type Following =
   | { readonly kind: 'no' }
   | { readonly kind: 'yes'; readonly end: () => void }
   | { readonly kind: 'lingering'; readonly end: () => void; readonly timer: Timer };
-
-interface Snapshot {
-  readonly view: View;
-  readonly cursor: string;
-}
 
 export class Follower {
   readonly #model: SessionModel;
@@ -170,25 +163,16 @@ export class Follower {
     const ended = state.kind === 'waiting' || (state.kind === 'idle' && state.fault !== undefined);
     if (!ended || this.#recovery !== undefined) return;
     const { turn } = this.#model.view;
-    // Without the part that streams there was no stream to recover from.
-    const start = liveIfThere()?.startRecovery;
-    if (turn !== null && start !== undefined) this.#recover(turn.turnId, start);
+    if (turn !== null) this.#recover(turn.turnId);
   }
 
-  #recover(turnId: TurnId, startRecovery: typeof live.startRecovery): void {
-    const { ports, attachments } = this.#context;
-    const token = attachments.attach(this.#model.id, turnId);
-    this.#token = token;
-    const recovery = startRecovery<Snapshot>({
-      port: this.#settlePort(turnId),
-      token,
-      clock: ports.clock,
-      random: ports.random,
-      shown: this.#model.view.messages.some((message) => message.turnId === turnId && message.text !== ''),
-      seenRevision: () => this.#model.view.seq,
-      restore: (snapshot) => void this.#model.snapshot(snapshot),
-      interrupt: () => this.#model.interrupt(turnId),
-    });
+  #recover(turnId: TurnId): void {
+    const { attachments, requests, ports } = this.#context;
+    // Without the part that streams there was no stream to recover from.
+    const part = liveIfThere();
+    if (part === undefined) return;
+    this.#token = attachments.attach(this.#model.id, turnId);
+    const recovery = part.recoverSession({ model: this.#model, turnId, token: this.#token, requests, ports });
     this.#recovery = recovery;
     void recovery.ended.then(() => {
       if (this.#recovery === recovery) this.#recovery = undefined;
@@ -198,22 +182,5 @@ export class Follower {
   #endRecovery(): void {
     this.#recovery?.terminal();
     this.#recovery = undefined;
-  }
-
-  #settlePort(turnId: TurnId): SettlePort<Snapshot> {
-    return {
-      status: async () => {
-        const answer = await this.#context.requests.once('GET', `/v1/sessions/${this.#model.id}/turns/${turnId}`);
-        if (answer.kind === 'ok') return (answer.body as { terminal: boolean }).terminal ? 'ended' : 'active';
-        if (answer.fault.kind === 'turn-not-found') return 'missing';
-        throw new FaultError(answer.fault);
-      },
-      snapshot: async () => {
-        const answer = await this.#context.requests.once('GET', `/v1/sessions/${this.#model.id}`);
-        if (answer.kind === 'fault') throw new FaultError(answer.fault);
-        const value = answer.body as Snapshot;
-        return { revision: value.view.seq, terminal: value.view.turn?.turnId !== turnId, value };
-      },
-    };
   }
 }

@@ -10,7 +10,7 @@
  * M5. The end of a turn is announced once, by its seq (R73): a replay, a resync or a recovery announces nothing again.
  * M6. It is not ready before what is unsent is known: a view that came first would show a message too few.
  */
-import type { Entry, EntryOf, TurnOutcome } from '@holdfast/protocol/entry';
+import type { Entry } from '@holdfast/protocol/entry';
 import type { SessionId, TurnId } from '@holdfast/protocol/ids';
 import type { SnapshotFrame } from '@holdfast/protocol/sse';
 import { EMPTY_VIEW, type View } from '@holdfast/protocol/view';
@@ -41,7 +41,7 @@ export class SessionModel {
   readonly #options: SessionModelOptions;
   #folded: View = EMPTY_VIEW;
   /** M3. */
-  #interrupted: { readonly turnId: TurnId; readonly view: View } | undefined;
+  #interrupted: View | undefined;
   #status: SessionStatus = 'loading';
   #history: History = NO_HISTORY;
   #earlier: Pick<EarlierState, 'busy' | 'fault'> = { busy: false, fault: null };
@@ -65,7 +65,7 @@ export class SessionModel {
   }
 
   get view(): View {
-    return this.#interrupted?.view ?? this.#folded;
+    return this.#interrupted ?? this.#folded;
   }
 
   /** M6. */
@@ -129,17 +129,9 @@ export class SessionModel {
 
   /** M3. */
   interrupt(turnId: TurnId): void {
-    const { turn, seq } = this.#folded;
+    const { turn } = this.#folded;
     if (turn?.turnId !== turnId) return;
-    const end: EntryOf<'turn-end'> = {
-      type: 'turn-end',
-      turnId,
-      outcome: 'interrupted' satisfies TurnOutcome,
-      reason: 'The gateway does not know this turn any more.',
-      seq,
-      at: turn.startedAt,
-    };
-    this.#interrupted = { turnId, view: { ...live().fold(this.#folded, end), closing: null } };
+    this.#interrupted = live().interrupted(this.#folded, turn);
     this.touch(true);
   }
 
