@@ -59,12 +59,19 @@ test('the network goes right after a client was made: it has all it needs, and w
 
 test('the live part does not come, and a browser does not ask for it twice: the page does without, a reload is whole', async () => {
   const page = await openPage();
-  await page.route(LIVE, (route) => route.abort());
+  let asked = 0;
+  await page.route(LIVE, (route) => {
+    asked++;
+    return route.abort();
+  });
   await open(page);
   await expect.poll(() => page.evaluate(() => window.outboxPage.connection())).toBe('live');
   await send(page, 'by asking');
   await expect.poll(() => state(page), { timeout: 5_000 }).toEqual({ messages: ['by asking'], outbox: [] });
   expect(await stored(page)).toEqual([]);
+
+  // Decision 9 rests on this: the client asks for it each time, the browser does not.
+  expect(asked).toBe(1);
 
   await page.unroute(LIVE);
   const streams = page.waitForRequest(/\/v1\/events$/);
