@@ -49,6 +49,8 @@ interface SessionPlace {
   cursor: Place;
   /** Of the cursor; `UNKNOWN_SEQ` where a snapshot is to come. */
   seq: number;
+  /** It went back, and its replay has not come. */
+  replayed: boolean;
 }
 
 export class Places {
@@ -59,8 +61,6 @@ export class Places {
   /** What the server has not been told yet. */
   #added = new Set<SessionId>();
   #removed = new Set<SessionId>();
-  /** Sessions that went back, and whose replay has not come. */
-  readonly #replayed = new Set<SessionId>();
 
   constructor(target: StreamTarget) {
     if (target.kind === 'session') {
@@ -98,7 +98,7 @@ export class Places {
   request(): PlacesRequest {
     this.#added.clear();
     this.#removed.clear();
-    this.#replayed.clear();
+    for (const place of this.#places.values()) place.replayed = false;
     if (this.#only !== undefined) {
       const cursor = this.#places.get(this.#only)?.cursor ?? null;
       return { path: `/v1/sessions/${this.#only}/events${cursor === null ? '' : `?after=${cursor}`}`, method: 'GET' };
@@ -137,9 +137,8 @@ export class Places {
 
   /** Goes on elsewhere; null: from a snapshot. */
   move(sessionId: SessionId, place: Place): void {
-    this.#set(sessionId, place);
+    this.#set(sessionId, place, true);
     this.#added.add(sessionId);
-    this.#replayed.add(sessionId);
   }
 
   /** Every session asks for a snapshot next: nobody knows which place was wrong. */
@@ -198,19 +197,18 @@ export class Places {
     const { seq } = entry;
     if (seq <= place.seq) return NOTHING; // P2
     if (seq !== place.seq + 1) {
-      if (this.#replayed.has(sessionId)) return NOTHING;
+      if (place.replayed) return NOTHING;
       const detail = `Session ${sessionId} went on at ${seq} after ${place.seq}.`;
       return { kind: 'gap', sessionId, fault: fault('protocol-error', detail) };
     }
     place.cursor = cursor; // P1
     place.seq = seq;
-    if (this.#replayed.size > 0) this.#replayed.delete(sessionId);
+    place.replayed = false;
     return { kind: 'entry', sessionId, entry, cursor };
   }
 
-  #set(sessionId: SessionId, cursor: Place): void {
-    this.#replayed.delete(sessionId);
-    this.#places.set(sessionId, { cursor, seq: cursor === null ? UNKNOWN_SEQ : seqOf(cursor) });
+  #set(sessionId: SessionId, cursor: Place, replayed: boolean = false): void {
+    this.#places.set(sessionId, { cursor, seq: cursor === null ? UNKNOWN_SEQ : seqOf(cursor), replayed });
   }
 }
 

@@ -156,12 +156,13 @@ const CARRY_BYTES = 4096;
 /** Takes the line `text.slice(from, to)`. @returns where to go on: behind the LF at `to`, or further if it took that too. */
 type TakeLine = (text: string, from: number, to: number) => number;
 
+/** For all: pieces end between characters, so nothing is kept. `ignoreBOM`: only the first piece may begin with a mark. */
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
 /** Cuts bytes into lines. */
 export class LineSplitter {
   readonly #takeLine: TakeLine;
   readonly #lineCharsMax: number;
-  /** `ignoreBOM`: each piece is decoded by itself, and only the first of all may begin with a mark. */
-  readonly #decoder = new TextDecoder('utf-8', { ignoreBOM: true });
   /** Bytes not yet decoded: tiny chunks, and a character's beginning. */
   #carry: Uint8Array<ArrayBuffer> | undefined;
   #carried = 0;
@@ -190,7 +191,7 @@ export class LineSplitter {
   /** What is left at the end of the bytes is a line too, if it has any characters. */
   end(): void {
     if (this.#failure !== undefined) return;
-    if (this.#carried > 0) this.#split(this.#decoder.decode(this.#takeCarry()));
+    if (this.#carried > 0) this.#split(decoder.decode(this.#takeCarry()));
     if (this.#pending === '') return;
     this.#takeLine(this.#pending, 0, this.#pending.length);
     this.#pending = '';
@@ -224,7 +225,7 @@ export class LineSplitter {
 
   #take(bytes: Uint8Array): void {
     const cut = lengthOfWholeCharacters(bytes);
-    const text = this.#decoder.decode(cut === bytes.length ? bytes : bytes.subarray(0, cut));
+    const text = decoder.decode(cut === bytes.length ? bytes : bytes.subarray(0, cut));
     for (let i = cut; i < bytes.length; i++) {
       this.#carry ??= new Uint8Array(CARRY_BYTES);
       this.#carry[this.#carried++] = bytes[i] as number;
