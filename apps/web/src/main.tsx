@@ -13,7 +13,7 @@ import { callForAttention } from './shell/attention.ts';
 import { go, sessionIdHere } from './shell/route.ts';
 import { SignIn } from './shell/sign-in.tsx';
 import { enter, takeStartCode, type Access } from './shell/start.ts';
-import { openStreamOf } from './shell/version.ts';
+import { greet } from './shell/version.ts';
 import { Notices } from './ui/notices.tsx';
 import '@fontsource-variable/inter/wght.css';
 import '@fontsource-variable/inter/wght-italic.css';
@@ -48,7 +48,7 @@ function Entered({ me }: { readonly me: Subject | null }): ReactNode {
 function clientOf(access: Access): HoldfastClient {
   const subject = access.kind === 'in' ? access.subject : null;
   const whose = subject === null ? {} : { subject };
-  const client = createClient({ baseUrl, openStream: openStreamOf(subject), ...whose });
+  const client = createClient({ baseUrl, onHello: greet, ...whose });
   callForAttention({ client, openId: sessionIdHere, onOpen: go });
   return client;
 }

@@ -23,6 +23,7 @@ import type { Answer, InputPart, PromptOutcome, Subject, TurnOutcome, Usage, Whe
 import type { Fault } from '@holdfast/protocol/fault';
 import type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 import type { Applied } from '@holdfast/protocol/judge';
+import type { Hello } from '@holdfast/protocol/sse';
 import type { Message, PromptPart, ToolPart, View } from '@holdfast/protocol/view';
 
 import type { Credentials } from './credentials.ts';
@@ -41,7 +42,7 @@ export interface ClientOptions {
   readonly token?: string | (() => Promise<string>);
   /** Instead of `token`: rotation, sharing between tabs (`createCredentials`). */
   readonly credentials?: Credentials;
-  /** Whose outbox this is. Absent: the gateway is asked (`GET /v1/me`). */
+  /** Who this is. Absent: the gateway is asked (`GET /v1/me`) whose unsent messages these are, and tabs do not share a stream. */
   readonly subject?: Subject;
   /**
    * `fetchTransport()` by default. In Node, `nodeTransport()` of `@holdfast/client/node` costs half as much. It is the
@@ -50,15 +51,21 @@ export interface ClientOptions {
   readonly transport?: Transport;
   /** Where unsent messages survive. IndexedDB in a browser, else memory; Node has `fileOutbox(path)`. */
   readonly outbox?: OutboxStore;
-  /** Opens the stream: by default one over the network, in place of which tabs may share one. */
+  /** Opens a stream in place of the client's own. */
   readonly openStream?: (options: EventStreamOptions) => EventStream;
-  /** `one`: all sessions on one socket (browsers, by default); `each`: a stream for each session. */
-  readonly streams?: 'one' | 'each';
+  /**
+   * `each`: a stream for each session, the default outside of browsers. `one`: all sessions on one socket. `shared`: the same for
+   * all tabs of a browser whose `subject` is the same (a browser has six sockets for a gateway): the default in a page, where the
+   * `subject` is given and no `transport`. One subject means one set of rights.
+   */
+  readonly streams?: 'each' | 'one' | 'shared';
   /** How long a session is still followed when nobody looks any more. 30 s; at most 8 sessions linger. */
   readonly lingerMs?: number;
   readonly ports?: Partial<Ports & { readonly frames: Frames }>;
   /** A listener of yours threw, or the outbox's store did. The client goes on. Default: the console. */
   readonly onError?: (error: unknown) => void;
+  /** A stream was opened: what the gateway says of itself, its build for one. */
+  readonly onHello?: (hello: Hello) => void;
 }
 
 export interface HoldfastClient {

@@ -87,64 +87,70 @@ export interface EventStreamOptions {
 /** For who passes the frames on as they are: hears each one before it is read. */
 type Tap = (event: SseEvent) => void;
 
-export class EventStreamClient implements EventStream {
-  readonly #controller: StreamController;
+/** E4: what one holds of a stream. The stream is closed when it is dropped. */
+export class EventStreamHandle implements EventStream {
+  readonly #stream: EventStream;
 
-  constructor(options: EventStreamOptions) {
-    this.#controller = new StreamController(options);
-    dropped.register(this, this.#controller, this);
+  constructor(stream: EventStream) {
+    this.#stream = stream;
+    dropped.register(this, stream, this);
   }
 
   get state(): StreamState {
-    return this.#controller.publicState;
+    return this.#stream.state;
   }
 
   start(): void {
-    this.#controller.post({ kind: 'start' });
+    this.#stream.start();
   }
 
   stop(): void {
-    this.#controller.post({ kind: 'stop' });
+    this.#stream.stop();
   }
 
   restart(): void {
-    this.#controller.post({ kind: 'restart' });
+    this.#stream.restart();
   }
 
   nudge(): void {
-    this.#controller.post({ kind: 'nudge' });
+    this.#stream.nudge();
   }
 
   add(sessionId: SessionId, place: Place): void {
-    this.#controller.add(sessionId, place);
+    this.#stream.add(sessionId, place);
   }
 
   remove(sessionId: SessionId): void {
-    this.#controller.remove(sessionId);
+    this.#stream.remove(sessionId);
   }
 
   close(): Promise<void> {
     dropped.unregister(this);
-    return this.#controller.close();
+    return this.#stream.close();
   }
 }
 
-/** E4. */
-const dropped = new FinalizationRegistry<StreamController>((controller) => void controller.close());
+const dropped = new FinalizationRegistry<EventStream>((stream) => void stream.close());
+
+export class EventStreamClient extends EventStreamHandle {
+  constructor(options: EventStreamOptions) {
+    super(new StreamController(options));
+  }
+}
 
 /** What a state owns. */
 type Owned =
   | { readonly kind: 'attempt'; readonly attempt: Attempt }
   | { readonly kind: 'timer'; readonly timer: Timer };
 
-export class StreamController {
+export class StreamController implements EventStream {
   readonly #options: EventStreamOptions;
   readonly #tap: Tap | undefined;
   readonly #ports: Ports;
   readonly #places: Places;
   readonly #inbox: MachineEvent[] = [];
   #draining = false;
-  #state: MachineState = INITIAL;
+  #machine: MachineState = INITIAL;
   #owned: Owned | undefined;
   /** The subscriptions of a running stream. */
   #unsubscribe: (() => void) | undefined;
@@ -152,7 +158,7 @@ export class StreamController {
   /** Names the stream that is read, where it can be changed. */
   #streamId: string | undefined;
   #changing = false;
-  publicState: StreamState = { kind: 'idle' };
+  state: StreamState = { kind: 'idle' };
 
   constructor(options: EventStreamOptions, tap?: Tap) {
     this.#options = options;
@@ -161,13 +167,29 @@ export class StreamController {
     this.#places = new Places(options.target);
   }
 
+  start(): void {
+    this.post({ kind: 'start' });
+  }
+
+  stop(): void {
+    this.post({ kind: 'stop' });
+  }
+
+  restart(): void {
+    this.post({ kind: 'restart' });
+  }
+
+  nudge(): void {
+    this.post({ kind: 'nudge' });
+  }
+
   post(event: MachineEvent): void {
     this.#inbox.push(event);
     if (this.#draining) return; // E1
     this.#draining = true;
     try {
       for (let next = this.#inbox.shift(); next !== undefined; next = this.#inbox.shift()) {
-        this.#settle(transition(this.#state, next));
+        this.#settle(transition(this.#machine, next));
         if (next.kind === 'visible' || next.kind === 'online' || next.kind === 'nudge') this.#probe();
       }
     } finally {
@@ -212,9 +234,9 @@ export class StreamController {
   // ------------------------------------------------------------------------------------------------ state and resources
 
   #settle(state: MachineState): void {
-    const former = this.#state;
+    const former = this.#machine;
     if (state === former) return;
-    this.#state = state;
+    this.#machine = state;
     if (ownedBy(state) !== ownedBy(former)) {
       this.#disown();
       this.#owned = this.#begin(state);
@@ -361,15 +383,15 @@ export class StreamController {
   #publish(state: MachineState): void {
     switch (state.kind) {
       case 'waiting':
-        this.publicState = { kind: 'waiting', delayMs: state.delayMs, fault: state.fault };
+        this.state = { kind: 'waiting', delayMs: state.delayMs, fault: state.fault };
         break;
       case 'idle':
-        this.publicState = state.fault === undefined ? { kind: 'idle' } : { kind: 'idle', fault: state.fault };
+        this.state = state.fault === undefined ? { kind: 'idle' } : { kind: 'idle', fault: state.fault };
         break;
       default:
-        this.publicState = { kind: state.kind };
+        this.state = { kind: state.kind };
     }
-    this.#tell(() => this.#options.handlers.state?.(this.publicState));
+    this.#tell(() => this.#options.handlers.state?.(this.state));
   }
 
   /** R16: a reader's mistake is its own. */

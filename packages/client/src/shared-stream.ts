@@ -18,6 +18,7 @@ import type { SseEvent } from '@holdfast/protocol/sse-decode';
 
 import { systemClock } from './clock.ts';
 import {
+  EventStreamHandle,
   StreamController,
   type EventStream,
   type EventStreamOptions,
@@ -65,7 +66,7 @@ const HERE_MS = 60_000;
 const TAB_SILENT_MS = 5 * HERE_MS;
 
 export function openSharedStream(options: SharedStreamOptions): EventStream {
-  return new SharedStream(options);
+  return new EventStreamHandle(new SharedStream(options));
 }
 
 class SharedStream implements EventStream {
@@ -229,7 +230,7 @@ class Membership {
 
   claim(): void {
     if (this.#leadership === undefined) this.#lead.claim();
-    else this.#leadership.controller.post({ kind: 'start' });
+    else this.#leadership.controller.start();
   }
 
   want(wants: Wants): void {
@@ -244,7 +245,7 @@ class Membership {
 
   command(command: 'restart' | 'nudge'): void {
     if (this.#leadership === undefined) this.#post({ kind: 'command', command });
-    else this.#leadership.controller.post({ kind: command });
+    else this.#leadership.controller[command]();
   }
 
   async close(): Promise<void> {
@@ -309,7 +310,7 @@ class Membership {
       case 'unwant':
         return this.#leadership?.unwant(message.from, message.sessionIds);
       case 'command':
-        return this.#leadership?.controller.post({ kind: message.command });
+        return this.#leadership?.controller[message.command]();
       case 'bye':
         return this.#leadership?.forget(message.from);
       case 'here':
@@ -367,7 +368,7 @@ class Leadership {
       { ...options, ports, handlers, target: { kind: 'sessions', ...wants } },
       (event) => this.#pass(event),
     );
-    this.controller.post({ kind: 'start' });
+    this.controller.start();
   }
 
   want(from: string, { places, feed }: Wants): void {

@@ -11,7 +11,7 @@
 import { retryOf, type Fault } from '@holdfast/protocol/fault';
 import type { Entry } from '@holdfast/protocol/entry';
 import type { SessionId } from '@holdfast/protocol/ids';
-import type { SnapshotFrame } from '@holdfast/protocol/sse';
+import type { Hello, SnapshotFrame } from '@holdfast/protocol/sse';
 
 import type { EventStream, EventStreamHandlers, StreamState } from './event-stream.ts';
 import type { Place, StreamTarget } from './places.ts';
@@ -45,6 +45,7 @@ export interface StreamsOptions {
   readonly open: (target: StreamTarget, handlers: EventStreamHandlers) => EventStream;
   readonly onState: (states: readonly StreamState[]) => void;
   readonly onError: (error: unknown) => void;
+  readonly onHello?: (hello: Hello) => void;
 }
 
 interface Followed {
@@ -70,6 +71,7 @@ class OpenStreams {
   open(target: StreamTarget, handlers: EventStreamHandlers): EventStream {
     const own: EventStreamHandlers = {
       error: this.#options.onError,
+      hello: (hello) => this.#options.onHello?.(hello),
       ...handlers,
       state: (state) => {
         handlers.state?.(state);
@@ -118,6 +120,7 @@ function weakly(handlers: EventStreamHandlers): EventStreamHandlers {
     snapshot: (frame) => ref.deref()?.snapshot(frame),
     entry: (sessionId, entry, cursor) => ref.deref()?.entry(sessionId, entry, cursor),
     feed: (data, revision) => ref.deref()?.feed?.(data, revision),
+    hello: (hello) => ref.deref()?.hello?.(hello),
     gone: (sessionId, reason) => ref.deref()?.gone?.(sessionId, reason),
     state: (state) => ref.deref()?.state?.(state),
     error: (error) => ref.deref()?.error?.(error),

@@ -11,7 +11,8 @@
  * L2. A visible tab takes the lead from a hidden leader (whose timers are slowed) and from one that was silent for two
  *     beats by the wall clock. Hidden tabs leave a slow leader alone, for longer than a browser slows a timer.
  * L3. Where there are Web Locks the leader holds one: its end, by a crash too, is heard at once, and a theft by the robbed. Then
- *     the lock decides, and a leader steps down only when it was robbed. A plain-http origin has none; there the claims do.
+ *     the lock decides: a free one is the lead, at once, and a leader steps down only when it was robbed. A plain-http origin has
+ *     none, and a frame in another site's page may not use them; there the claims decide.
  */
 import type { Hint, Ports, Timer } from './ports.ts';
 
@@ -55,14 +56,17 @@ export class TabLead {
   #timer: Timer;
   #termSeen = 0;
   #unsubscribe: () => void;
+  #locks: LockManager | null;
   /** The place in the lock's queue. */
   #queued: AbortController | undefined;
 
   constructor(options: TabLeadOptions) {
     this.#options = options;
+    this.#locks = options.locks;
     this.#unsubscribe = options.ports.lifecycle.subscribe((hint) => this.#hint(hint));
     options.post({ kind: 'ask' });
     this.#timer = this.#after(ASK_MS * (1 + options.ports.random()));
+    this.#queue();
   }
 
   get leads(): boolean {
@@ -101,7 +105,7 @@ export class TabLead {
     if (role.kind === 'leading') {
       if (!isGreater(claim, this.#mine(role.term))) return this.#beat(); // L1
       // L3: whoever claims without the lock has lost it and will hear so; the next beat is above it.
-      if (this.#options.locks !== null) return this.#raise();
+      if (this.#locks !== null) return this.#raise();
     }
     const follows = role.kind === 'following';
     // The same tab with another term has led anew and knows nothing of who followed it before.
@@ -195,11 +199,10 @@ export class TabLead {
 
   /** @returns how to let go of it. */
   #steal(): () => void {
-    const { locks, lockName } = this.#options;
-    if (locks === null) return () => {};
+    if (this.#locks === null) return () => {};
     let release = (): void => {};
     const held = new Promise<void>((resolve) => (release = resolve));
-    locks.request(lockName, { steal: true }, () => held).catch(() => this.#robbed(release));
+    this.#request({ steal: true }, () => held, release);
     return release;
   }
 
@@ -213,20 +216,26 @@ export class TabLead {
 
   /** Granted when the leader is gone, however it went. */
   #queue(): void {
-    const { locks, lockName } = this.#options;
-    if (locks === null) return;
+    if (this.#locks === null) return;
     this.#leaveQueue();
     const queued = new AbortController();
     this.#queued = queued;
     let release = (): void => {};
     const held = new Promise<void>((resolve) => (release = resolve));
     const granted = (): Promise<void> | undefined => {
-      if (queued.signal.aborted || this.#role.kind !== 'following') return undefined;
+      if (queued.signal.aborted || (this.#role.kind !== 'following' && this.#role.kind !== 'asking')) return undefined;
       this.#queued = undefined;
       this.#lead(release);
       return held;
     };
-    locks.request(lockName, { signal: queued.signal }, granted).catch(() => this.#robbed(release));
+    this.#request({ signal: queued.signal }, granted, release);
+  }
+
+  #request(how: LockOptions, granted: () => Promise<void> | undefined, release: () => void): void {
+    this.#locks?.request(this.#options.lockName, how, granted).catch((error: unknown) => {
+      if ((error as Error).name === 'AbortError') this.#robbed(release);
+      else this.#locks = null;
+    });
   }
 
   #leaveQueue(): void {

@@ -5,11 +5,18 @@ import { createClient, type ClientOptions, type HoldfastClient, type Session } f
 import { nodeTransport } from '../src/node/index.ts';
 import { openStand, TOKEN, until, type Stand } from './stand.ts';
 
-const modes = ['each', 'one'] as const;
+const modes = ['each', 'one', 'shared'] as const;
+let people = 0;
 
 /** As a user makes it: the test does not hold it. */
 const bare = ({ proxy }: Stand, options: Partial<ClientOptions> = {}): HoldfastClient =>
-  createClient({ baseUrl: proxy.origin, token: TOKEN, transport: nodeTransport(), ...options });
+  createClient({
+    baseUrl: proxy.origin,
+    token: TOKEN,
+    subject: `person ${++people}`,
+    transport: nodeTransport(),
+    ...options,
+  });
 
 /** Resolves when the collector has made it true: what knew it in this turn of the loop has to end first. */
 const collected = (isTrue: () => void): Promise<void> =>

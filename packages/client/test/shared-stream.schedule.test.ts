@@ -8,15 +8,17 @@ import { AutoServer, ChannelHub, FakeLocks, FakeTab, type FakeBrowser } from './
 
 const sessions = ['a', 'b'] as SessionId[];
 
+type Locks = 'granted' | 'refused' | undefined;
+
 class Browser implements FakeBrowser {
   readonly clock = new HandClock();
   readonly server = new AutoServer();
   readonly hub = new ChannelHub();
-  readonly locks: FakeLocks | undefined;
+  readonly locks: FakeLocks | 'refused' | undefined;
   readonly tabs: FakeTab[] = [];
 
-  constructor(secure: boolean) {
-    this.locks = secure ? new FakeLocks() : undefined;
+  constructor(locks: Locks) {
+    this.locks = locks === 'granted' ? new FakeLocks() : locks;
   }
 
   open(visible: boolean = false): FakeTab {
@@ -53,11 +55,12 @@ class Browser implements FakeBrowser {
 }
 
 describe.each([
-  ['with Web Locks', true],
-  ['on a plain-http origin, without', false],
-])('%s', (_name, secure) => {
+  ['with Web Locks', 'granted'],
+  ['on a plain-http origin, without', undefined],
+  ['where Web Locks are refused', 'refused'],
+] as [string, Locks][])('%s', (_name, locks) => {
   test('R50: eight tabs have one stream, and each its own sessions', async () => {
-    const browser = new Browser(secure);
+    const browser = new Browser(locks);
     for (let i = 0; i < 8; i++) browser.open(i === 0).follow(sessions[i % 2] as SessionId, i % 3 === 0 ? '0' : null);
     await browser.pass(3000);
     for (let i = 0; i < 10; i++) {
@@ -76,8 +79,15 @@ describe.each([
     expect(browser.clock.pending).toBe(0);
   });
 
+  test('R50: a tab that is alone opens its stream, at once where a lock says that it is', async () => {
+    const browser = new Browser(locks);
+    browser.open().follow('a' as SessionId, null);
+    await (locks === 'granted' ? browser.run() : browser.pass(1000));
+    expect(browser.server.live).toBe(1);
+  });
+
   test('R50: a visible tab takes the lead from one that was hidden, and from one that fell silent', async () => {
-    const browser = new Browser(secure);
+    const browser = new Browser(locks);
     const first = browser.open(true);
     first.follow(sessions[0] as SessionId, null);
     await browser.pass(1500);
@@ -96,7 +106,7 @@ describe.each([
     browser.crash(second);
     browser.server.dropAll();
     browser.server.log('a').append(', after it crashed');
-    await browser.pass(secure ? 500 : 6500);
+    await browser.pass(locks === 'granted' ? 500 : 6500);
     expect(first.readers.get(sessions[0] as SessionId)?.text).toBe('while second leads, after it crashed');
     await first.close();
   });
@@ -128,7 +138,7 @@ describe.each([
       });
       await fc.assert(
         fc.asyncProperty(fc.array(move, { maxLength: 30 }), async (moves) => {
-          const browser = new Browser(secure);
+          const browser = new Browser(locks);
           browser.open(true).follow(sessions[0] as SessionId, null);
           for (const { kind, tab: index, n } of moves) {
             const tab = browser.alive[index % Math.max(1, browser.alive.length)];

@@ -60,12 +60,12 @@ export class FakeLocks {
         signal?.addEventListener('abort', () => {
           const at = this.#queue.indexOf(request);
           if (at !== -1) this.#queue.splice(at, 1);
-          reject(new Error('AbortError'));
+          reject(new DOMException('given up', 'AbortError'));
         });
         if (steal === true && this.#holder !== undefined) {
           const robbed = this.#holder;
           setImmediate(() => {
-            if (!robbed.owner.crashed) robbed.reject(new Error('AbortError: stolen'));
+            if (!robbed.owner.crashed) robbed.reject(new DOMException('stolen', 'AbortError'));
           });
         }
         if (steal === true || this.#holder === undefined) this.#grant(request);
@@ -90,6 +90,10 @@ export class FakeLocks {
     else this.#grant(next);
   }
 }
+
+const REFUSED = {
+  request: () => Promise.reject(new DOMException('Access is denied in this context.', 'SecurityError')),
+} as unknown as LockManager;
 
 /** Answers every request by itself, and tells its readers of what is appended. */
 export class AutoServer {
@@ -170,8 +174,8 @@ export interface FakeBrowser {
   readonly clock: HandClock;
   readonly server: AutoServer;
   readonly hub: ChannelHub;
-  /** Undefined: a plain-http origin. */
-  readonly locks: FakeLocks | undefined;
+  /** Undefined: a plain-http origin. `refused`: they are there and may not be used. */
+  readonly locks: FakeLocks | 'refused' | undefined;
 }
 
 export class FakeTab implements Lifecycle {
@@ -199,7 +203,7 @@ export class FakeTab implements Lifecycle {
         error: (error) => this.errors.push(error),
       },
       channel: () => hub.open(this),
-      locks: locks?.of(this) ?? null,
+      locks: locks === 'refused' ? REFUSED : (locks?.of(this) ?? null),
       ports: {
         // A crashed tab's timers are gone with it.
         clock: {
@@ -240,7 +244,7 @@ export class FakeTab implements Lifecycle {
   /** The process is gone: no goodbye, its sockets and locks are the system's to close. */
   crash(): void {
     this.crashed = true;
-    this.#browser.locks?.crashed(this);
+    if (this.#browser.locks instanceof FakeLocks) this.#browser.locks.crashed(this);
     void this.stream.close();
   }
 

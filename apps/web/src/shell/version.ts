@@ -6,40 +6,14 @@
  * on working (its chunks are still served); reloading is the person's choice, and drafts are kept either way.
  */
 import { useSyncExternalStore } from 'react';
-import {
-  EventStreamClient,
-  openSharedStream,
-  type EventStream,
-  type EventStreamHandlers,
-  type EventStreamOptions,
-} from '@holdfast/client';
-import type { Subject } from '@holdfast/protocol/entry';
+import type { Hello } from '@holdfast/protocol/sse';
 
 const listeners = new Set<() => void>();
 let firstBuild: string | undefined;
 let isNewer = false;
 
-/**
- * For `createClient`: the stream over the network with an ear for `hello`, one for all tabs of this browser (browsers give a
- * gateway six sockets, and a stream holds one).
- */
-export const openStreamOf =
-  (subject: Subject | null) =>
-  (options: EventStreamOptions): EventStream => {
-    const handlers: EventStreamHandlers = {
-      ...options.handlers,
-      hello: (hello) => {
-        options.handlers.hello?.(hello);
-        greet(hello.build);
-      },
-    };
-    const { target } = options;
-    return target.kind === 'sessions' && subject !== null
-      ? openSharedStream({ ...options, target, handlers, name: `${options.baseUrl} ${subject}` })
-      : new EventStreamClient({ ...options, handlers });
-  };
-
-function greet(build: string): void {
+/** For `createClient`. */
+export function greet({ build }: Hello): void {
   if (firstBuild === undefined) {
     firstBuild = build;
     return;

@@ -1,18 +1,11 @@
-/** One of many tabs: a client that shares its stream with the others. Bundled by `tabs.browser.test.ts`. */
-import { createClient, openSharedStream, type Session } from '../../src/index.ts';
+/** One of many tabs, with nothing said of tabs. Bundled by `tabs.browser.test.ts`. */
+import { createClient, type Session } from '../../src/index.ts';
 
 let session: Session | undefined;
 
 const tabPage = {
   async open(token: string, id: string): Promise<void> {
-    const client = createClient({
-      baseUrl: location.origin,
-      token,
-      openStream: ({ target, ...options }) => {
-        if (target.kind === 'session') throw new Error('a page follows all its sessions on one stream');
-        return openSharedStream({ ...options, target, name: `${location.origin} admin` });
-      },
-    });
+    const client = createClient({ baseUrl: location.origin, token, subject: 'admin' });
     session = await client.createSession({ id });
     session.store.subscribe(() => {});
   },
