@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   latency: () => import('./latency.ts'),
   log: () => import('./log.ts'),
   nodes: () => import('./nodes.ts'),
+  packed: () => import('./packed.ts'),
   postgres: () => import('./postgres.ts'),
   sizing: () => import('./sizing.ts'),
 };

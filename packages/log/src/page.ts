@@ -11,6 +11,7 @@ import { logRecord } from './record.ts';
 /** What one page holds at most, before compression: a reader decompresses a page to read any of it. */
 export const PAGE_BYTES_MAX: number = 128 * 1024;
 export const PAGE_RECORDS_MAX = 2_048;
+const CACHED_PAGES_MAX = 8;
 const HEAD_BYTES = 4;
 const ENTRY_BYTES = 12;
 
@@ -40,4 +41,24 @@ export function unpackPage(first: number, page: Uint8Array): readonly LogRecord[
     body += length;
   }
   return records;
+}
+
+/** Pages that were read lately: who reads on in small steps decompresses a page once. About 2 MiB at most. */
+export class PageCache {
+  readonly #pages = new Map<string, { readonly body: Uint8Array; readonly records: readonly LogRecord[] }>();
+
+  /** A page under the same place may be another one (after a failover): it counts only where it is the same byte for byte. */
+  unpack(streamId: number, first: number, body: Uint8Array): readonly LogRecord[] {
+    const place = `${streamId}/${first}`;
+    const known = this.#pages.get(place);
+    this.#pages.delete(place);
+    const page =
+      known !== undefined && Buffer.compare(known.body, body) === 0
+        ? known
+        : { body, records: unpackPage(first, body) };
+    this.#pages.set(place, page);
+    const [oldest] = this.#pages.keys();
+    if (this.#pages.size > CACHED_PAGES_MAX && oldest !== undefined) this.#pages.delete(oldest);
+    return page.records;
+  }
 }

@@ -26,6 +26,7 @@ import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
 import { Writers } from './postgres/writers.ts';
 import { checkStreamName } from './limits.ts';
+import { PageCache } from './page.ts';
 import type { Log, Refused, Row, Rows } from './port.ts';
 import { revIn, revWithin } from './rev.ts';
 import { Hub } from './subscription.ts';
@@ -74,6 +75,7 @@ class PostgresLog implements Log {
   readonly #hub: Hub;
   readonly #history: History;
   readonly #fanOut: FanOut;
+  readonly #pages = new PageCache();
   readonly #watchers = new Set<() => void>();
   #nextStep = 0;
 
@@ -133,7 +135,7 @@ class PostgresLog implements Log {
   }
 
   read(...[stream, range]: Parameters<Log['read']>): ReturnType<Log['read']> {
-    return streamSteps.read(this.#query, stream, range).catch(refuse);
+    return streamSteps.read(this.#query, stream, range, this.#pages).catch(refuse);
   }
 
   subscribe(...[stream, after, options]: Parameters<Log['subscribe']>): ReturnType<Log['subscribe']> {

@@ -76,9 +76,47 @@ test('a database that older nodes have used is packed only once somebody says th
   expect(await log.pack('old', RECORDS)).toBeGreaterThan(0);
 });
 
-async function fill(stream: string): Promise<void> {
+test('L1: steps of any size give the same over pages and the records after them, whatever was read lately', async () => {
+  await fill('steps');
+  const before = await everything(log, 'steps');
+  await log.pack('steps', RECORDS - 100);
+  for (const limit of [7, 50, 1_000]) {
+    const records: LogRecord[] = [];
+    while (records.length < RECORDS) {
+      const page = await log.read('steps', { after: records.length, limit });
+      if (page.kind !== 'page') throw new Error(`a page was expected, not ${page.kind}`);
+      expect(page.records.length).toBeGreaterThan(0);
+      expect(page.records.length).toBeLessThanOrEqual(limit);
+      records.push(...page.records);
+    }
+    expect(records).toEqual(before);
+  }
+});
+
+test('a page that has become another one, as after a failover, is not served as it was', async () => {
+  await fill('before');
+  await fill('after', 'other');
+  for (const stream of ['before', 'after']) await log.pack(stream, RECORDS);
+  await log.read('before', { after: 0, limit: 5 });
+  await sql.query(
+    `UPDATE pages SET body = other.body FROM pages other
+     WHERE pages.first = 1 AND pages.stream_id = (SELECT id FROM streams WHERE name = 'before')
+       AND other.first = 1 AND other.stream_id = (SELECT id FROM streams WHERE name = 'after')`,
+  );
+  const [page, other] = [
+    await log.read('before', { after: 0, limit: 5 }),
+    await log.read('after', { after: 0, limit: 5 }),
+  ];
+  const texts = (read: typeof page): readonly string[] =>
+    read.kind === 'page' ? read.records.map(({ bytes }) => Buffer.from(bytes).toString()) : [];
+  expect(texts(page)).toEqual(texts(other));
+});
+
+async function fill(stream: string, word = 'word'): Promise<void> {
   await log.create(stream, { contentType: 'x' });
-  const records = Array.from({ length: RECORDS }, (_, index) => new TextEncoder().encode(`{"delta":"word ${index}"}`));
+  const records = Array.from({ length: RECORDS }, (_, index) =>
+    new TextEncoder().encode(`{"delta":"${word} ${index}"}`),
+  );
   await log.append(stream, { records });
 }
 

@@ -7,7 +7,7 @@
  */
 import type { Client } from 'pg';
 import { boundsOf, type ReadBounds } from '../limits.ts';
-import { unpackPage } from '../page.ts';
+import { PageCache, unpackPage } from '../page.ts';
 import type {
   AppendVerdict,
   CreateVerdict,
@@ -166,13 +166,18 @@ interface PieceRow extends StreamRow {
 /** Pages of one read: what they hold is more than the bytes that a reader asks for by default. */
 const PAGES_MAX = 10;
 
-export async function read(query: Query, stream: StreamName, range: ReadRange): Promise<ReadVerdict> {
+export async function read(
+  query: Query,
+  stream: StreamName,
+  range: ReadRange,
+  cache: PageCache = new PageCache(),
+): Promise<ReadVerdict> {
   const { after, upTo, limit, bytesMax } = boundsOf(range, Number.MAX_SAFE_INTEGER);
   const rows = await query<PieceRow>(
     `WITH s AS (SELECT * FROM streams WHERE name = $1)
      SELECT ${COLUMNS}, r.seq, r.last, r.at, r.body FROM s LEFT JOIN LATERAL (
        (SELECT first AS seq, last, 0::bigint AS at, body FROM pages
-        WHERE stream_id = s.id AND last > $2 AND first <= $3 ORDER BY first LIMIT ${PAGES_MAX})
+        WHERE stream_id = s.id AND last > $2 AND first <= least($3, $2 + $4) ORDER BY first LIMIT ${PAGES_MAX})
        UNION ALL
        SELECT seq, NULL, at, body FROM (
          SELECT seq, at, body, sum(octet_length(body)) OVER (ORDER BY seq) - octet_length(body) AS before FROM (
@@ -188,12 +193,19 @@ export async function read(query: Query, stream: StreamName, range: ReadRange): 
   if (row.deleted) return { kind: 'deleted' };
   if (row.ttl_ms !== null) await query(`UPDATE streams SET touched_at = ${NOW_MS} WHERE id = $1`, [row.id]);
   if (after < row.floor) return { kind: 'truncated', floor: row.floor, head: row.head };
-  const records = bounded(rows, { after, upTo: Math.min(upTo, row.head), limit, bytesMax });
+  const unpack: Unpack = (first, body) => cache.unpack(row.id, first, body);
+  const records = bounded(rows, unpack, { after, upTo: Math.min(upTo, row.head), limit, bytesMax });
   return { kind: 'page', records, head: row.head, closed: row.closed };
 }
 
+type Unpack = (first: number, body: Uint8Array) => readonly LogRecord[];
+
 /** At most the bounds, but at least one. */
-function bounded(rows: readonly PieceRow[], { after, upTo, limit, bytesMax }: ReadBounds): readonly LogRecord[] {
+function bounded(
+  rows: readonly PieceRow[],
+  unpack: Unpack,
+  { after, upTo, limit, bytesMax }: ReadBounds,
+): readonly LogRecord[] {
   const records: LogRecord[] = [];
   let bytes = 0;
   let pages = 0;
@@ -202,8 +214,9 @@ function bounded(rows: readonly PieceRow[], { after, upTo, limit, bytesMax }: Re
     // Where there are more pages than were read, the records after them do not follow.
     if (last === null && pages === PAGES_MAX) break;
     if (last !== null) pages += 1;
-    for (const record of last === null ? [logRecord(seq, at, body)] : unpackPage(seq, body)) {
-      if (record.seq <= after) continue;
+    const held = last === null ? [logRecord(seq, at, body)] : unpack(seq, body);
+    for (let index = Math.max(0, after + 1 - seq); index < held.length; index += 1) {
+      const record = held[index] as LogRecord;
       bytes += record.bytes.byteLength;
       if (record.seq > upTo) return records;
       if (records.length > 0 && (bytes > bytesMax || records.length >= limit)) return records;
