@@ -54,6 +54,8 @@ export interface EventStream {
   /** Follow a session from `place`. Following one already does nothing. */
   add(sessionId: SessionId, place: Place): void;
   remove(sessionId: SessionId): void;
+  /** Follow the session list too, or anew: its changes after a revision; null: all rows first. */
+  follow(feed: number | null): void;
   /** Final. Resolves when every task, timer and socket of it is gone. */
   close(): Promise<void>;
 }
@@ -122,6 +124,10 @@ export class EventStreamHandle implements EventStream {
 
   remove(sessionId: SessionId): void {
     this.#stream.remove(sessionId);
+  }
+
+  follow(feed: number | null): void {
+    this.#stream.follow(feed);
   }
 
   close(): Promise<void> {
@@ -216,10 +222,9 @@ export class StreamController implements EventStream {
     this.#tellChange();
   }
 
-  /** The feed from there; a running stream is opened anew for it. */
-  moveFeed(revision: number | null): void {
-    this.#places.feed = revision;
-    this.post({ kind: 'rotate' });
+  follow(feed: number | null): void {
+    this.#places.moveFeed(feed);
+    this.#tellChange();
   }
 
   get feed(): number | null | undefined {

@@ -90,16 +90,16 @@ class LateStreams implements Streams {
   }
 
   /** Of the list, its newest page. */
-  feed(lane: FeedLane): () => void {
+  feed(lane: FeedLane, after: number | null): () => void {
     return this.#follow({
       path: '/v1/sessions?limit=50',
-      isKnown: true,
+      isKnown: after !== null,
       take(body) {
         const { sessions } = body as { readonly sessions: readonly unknown[] };
-        for (const summary of sessions) lane.item({ type: 'session', summary }, 0);
+        for (const summary of sessions) lane.item({ type: 'session', summary }, after ?? 0);
       },
       tell: (state) => lane.state(state),
-      begin: (streams) => streams.feed(lane),
+      begin: (streams) => streams.feed(lane, after),
     });
   }
 
@@ -123,7 +123,7 @@ class LateStreams implements Streams {
     const want: Want = {
       ...wanted,
       ask: () => void this.#ask(want).catch(this.#options.onError),
-      state: { kind: 'connecting' },
+      state: { kind: wanted.isKnown ? 'reading' : 'connecting' },
       failures: 0,
       isAsked: false,
       pause: undefined,

@@ -61,6 +61,7 @@ export class Places {
   /** What the server has not been told yet. */
   #added = new Set<SessionId>();
   #removed = new Set<SessionId>();
+  #feedMoved = false;
 
   constructor(target: StreamTarget) {
     if (target.kind === 'session') {
@@ -98,6 +99,7 @@ export class Places {
   request(): PlacesRequest {
     this.#added.clear();
     this.#removed.clear();
+    this.#feedMoved = false;
     for (const place of this.#places.values()) place.replayed = false;
     if (this.#only !== undefined) {
       const cursor = this.#places.get(this.#only)?.cursor ?? null;
@@ -109,12 +111,14 @@ export class Places {
 
   /** What has changed since the last `request` or `change`, for the server of the running stream. */
   change(): ChangeStream | undefined {
-    if (this.#added.size === 0 && this.#removed.size === 0) return undefined;
+    const feed = this.#feedMoved && this.#feed !== undefined ? { feed: this.#feed } : {};
+    if (this.#added.size === 0 && this.#removed.size === 0 && !this.#feedMoved) return undefined;
     const add = Object.fromEntries([...this.#added].map((id) => [id, this.#places.get(id)?.cursor ?? null]));
     const remove = [...this.#removed];
     this.#added.clear();
     this.#removed.clear();
-    return { add, remove };
+    this.#feedMoved = false;
+    return { add, remove, ...feed };
   }
 
   /** Undefined where it is not followed. */
@@ -131,8 +135,10 @@ export class Places {
     return this.#feed;
   }
 
-  set feed(revision: number | null | undefined) {
+  /** Of the feed too, or anew: what comes after the revision; null: as it is, then its changes. */
+  moveFeed(revision: number | null): void {
     this.#feed = revision;
+    this.#feedMoved = true;
   }
 
   /** Goes on elsewhere; null: from a snapshot. */
@@ -181,6 +187,7 @@ export class Places {
   }
 
   #readFeed(id: string, data: string): Meaning {
+    if (this.#feed === undefined) return NOTHING;
     const revision = Number(id.slice('feed/'.length));
     this.#feed = revision;
     return { kind: 'feed', data: JSON.parse(data), revision };

@@ -4,7 +4,9 @@
  * 1. A row is replaced only by one that knows more of its session (`seq`), whichever came first, page or change (R59).
  * 2. What was deleted stays deleted: a page that was on its way does not bring it back.
  * 3. After a failover that lost changes all rows come anew, and none of before is kept (PROTOCOL 3.11).
- * 4. It is live while somebody subscribes. At `ROWS_MAX` the oldest rows are dropped; `more` reads them again.
+ * 4. It is live while somebody subscribes: the first page tells the feed's revision, and what is followed is the feed after it
+ *    (the whole of it only where the page cannot be read). Who subscribes again goes on from where the feed was left.
+ * 5. At `ROWS_MAX` the oldest rows are dropped; `more` reads them again.
  */
 import type { Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
@@ -44,6 +46,9 @@ export class LiveSessionList implements SessionList {
   #reading: Promise<void> | undefined;
   #search: SessionListState['search'] = null;
   #fault: Fault | null = null;
+  /** Of the feed, up to which the rows are known; undefined: none was read. */
+  #revision: number | undefined;
+  #isWatched = false;
   #endFeed: (() => void) | undefined;
 
   constructor(options: SessionListOptions) {
@@ -89,18 +94,27 @@ export class LiveSessionList implements SessionList {
   }
 
   close(): void {
+    this.#isWatched = false;
     this.#endFeed?.();
     this.#endFeed = undefined;
   }
 
   #watched(readers: number): void {
     if (readers === 0) return this.close();
-    if (this.#endFeed !== undefined) return;
-    this.#endFeed = this.#options.streams.feed({ item: (data) => this.#item(data as FeedItem), state: () => {} });
-    void this.#readPage();
+    this.#isWatched = true;
+    void this.#follow();
   }
 
-  #item(item: FeedItem): void {
+  /** 4. */
+  async #follow(): Promise<void> {
+    if (this.#revision === undefined) await this.#readPage();
+    if (!this.#isWatched || this.#endFeed !== undefined) return;
+    const item = (data: unknown, revision: number): void => this.#item(data as FeedItem, revision);
+    this.#endFeed = this.#options.streams.feed({ item, state: () => {} }, this.#revision ?? null);
+  }
+
+  #item(item: FeedItem, revision: number): void {
+    this.#revision = revision;
     if (item.type === 'session') this.#put(item.summary);
     if (item.type === 'deleted') {
       this.#deleted.add(item.sessionId);
@@ -125,7 +139,12 @@ export class LiveSessionList implements SessionList {
     const answer = await this.#options.requests.get(`/v1/sessions?limit=${PAGE_ROWS}${cursor}`);
     this.#fault = answer.kind === 'fault' ? answer.fault : null;
     if (answer.kind === 'ok') {
-      const { sessions, next } = answer.body as { sessions: readonly SessionSummary[]; next: number | null };
+      const { sessions, next, revision } = answer.body as {
+        readonly sessions: readonly SessionSummary[];
+        readonly next: number | null;
+        readonly revision?: number;
+      };
+      this.#revision ??= revision;
       for (const summary of sessions) this.#put(summary);
       // Reading the first page again does not forget how far the others have got.
       if (this.#status === 'loading' || cursor !== '') this.#next = next;

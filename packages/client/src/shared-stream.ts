@@ -11,6 +11,7 @@
  * H3. A tab that says nothing for `TAB_SILENT_MS` is forgotten; what only it wanted is followed no more. If it lives after
  *     all it hears the next beat's leader and says what it wants again.
  * H4. The feed is told at least once, by revision: its items are states, not steps.
+ * H5. How the stream stands is told when it changes, and to everybody who asks for something.
  */
 import { retryOf } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
@@ -126,6 +127,11 @@ class SharedStream implements EventStream {
 
   remove(sessionId: SessionId): void {
     if (this.#places.remove(sessionId)) this.#membership?.unwant(sessionId);
+  }
+
+  follow(feed: number | null): void {
+    this.#places.moveFeed(feed);
+    this.#membership?.want({ places: {}, feed });
   }
 
   close(): Promise<void> {
@@ -306,7 +312,10 @@ class Membership {
         if (this.#leadership === undefined) this.#host.state(message.state);
         return;
       case 'want':
-        return this.#leadership?.want(message.from, message.wants);
+        if (this.#leadership === undefined) return;
+        this.#leadership.want(message.from, message.wants);
+        // H5: to who joins a stream on which nothing happens.
+        return this.#post({ kind: 'state', state: this.#leadership.controller.state });
       case 'unwant':
         return this.#leadership?.unwant(message.from, message.sessionIds);
       case 'command':
@@ -380,7 +389,7 @@ class Leadership {
       else if (isBehind(place, at)) this.controller.move(id, place);
     }
     const mine = this.controller.feed;
-    if (feed !== undefined && (mine === undefined || (feed ?? 0) < (mine ?? 0))) this.controller.moveFeed(feed);
+    if (feed !== undefined && (mine === undefined || (feed ?? 0) < (mine ?? 0))) this.controller.follow(feed);
   }
 
   unwant(from: string, gone: readonly SessionId[]): void {

@@ -33,8 +33,8 @@ export interface Streams {
   readonly count: number;
   /** @returns the end of it. */
   follow(sessionId: SessionId, place: Place, lane: Lane): () => void;
-  /** The session list. @returns the end of it. */
-  feed(lane: FeedLane): () => void;
+  /** The session list: its changes after a revision; null: all rows first. @returns the end of it. */
+  feed(lane: FeedLane, after: number | null): () => void;
   nudge(): void;
   /** There are new credentials. */
   resume(): void;
@@ -157,9 +157,9 @@ export function openEachStream(options: StreamsOptions): Streams {
       return streams.count;
     },
     follow: (sessionId, place, lane) => streamOfEach(streams, sessionId, place, lane),
-    feed(lane) {
+    feed(lane, after) {
       const stream = streams.open(
-        { kind: 'sessions', feed: null },
+        { kind: 'sessions', feed: after },
         { ...feedHandlers(() => lane), state: (state) => lane.state(state), snapshot() {}, entry() {} },
       );
       return () => streams.end(stream);
@@ -178,7 +178,7 @@ class OneStream implements Streams {
   readonly #streams: OpenStreams;
   readonly #followed = new Map<SessionId, Followed>();
   #feed: { readonly lane: FeedLane; revision: number | null } | undefined;
-  #stream: { readonly events: EventStream; readonly hasFeed: boolean } | undefined;
+  #stream: EventStream | undefined;
 
   constructor(options: StreamsOptions) {
     this.#streams = new OpenStreams(options);
@@ -193,28 +193,29 @@ class OneStream implements Streams {
     this.#followed.set(sessionId, followed);
     if (this.#stream === undefined) this.#open();
     else {
-      this.#stream.events.add(sessionId, place);
-      lane.state(this.#stream.events.state);
+      this.#stream.add(sessionId, place);
+      lane.state(this.#stream.state);
     }
     return () => {
       if (this.#followed.get(sessionId) !== followed) return;
       this.#followed.delete(sessionId);
-      this.#stream?.events.remove(sessionId);
+      this.#stream?.remove(sessionId);
       this.#endIfIdle();
     };
   }
 
-  feed(lane: FeedLane): () => void {
-    const feed = { lane, revision: null };
+  feed(lane: FeedLane, after: number | null): () => void {
+    const feed = { lane, revision: after };
     this.#feed = feed;
-    // A stream is asked for the list when it is opened.
-    if (this.#stream?.hasFeed === true) lane.state(this.#stream.events.state);
-    else this.#open();
+    if (this.#stream === undefined) this.#open();
+    else {
+      this.#stream.follow(after);
+      lane.state(this.#stream.state);
+    }
     return () => {
       if (this.#feed !== feed) return;
+      // What it says from now on is heard by nobody.
       this.#feed = undefined;
-      // What it says from now on is heard by nobody: who asks for the list again needs another stream.
-      if (this.#stream !== undefined) this.#stream = { ...this.#stream, hasFeed: false };
       this.#endIfIdle();
     };
   }
@@ -232,49 +233,46 @@ class OneStream implements Streams {
     return this.#streams.close();
   }
 
-  /** In place of the one that is open (L2). */
   #open(): void {
-    if (this.#stream !== undefined) this.#streams.end(this.#stream.events);
     const places = Object.fromEntries([...this.#followed].map(([id, { place }]) => [id, place]));
-    const hasFeed = this.#feed !== undefined;
-    const target: StreamTarget = hasFeed
-      ? { kind: 'sessions', places, feed: this.#feed?.revision ?? null }
-      : { kind: 'sessions', places };
-    const events = this.#streams.open(target, {
-      snapshot: (frame) => {
-        const followed = this.#followed.get(frame.sessionId);
-        if (followed === undefined) return;
-        followed.place = frame.cursor;
-        followed.lane.snapshot(frame);
+    const feed = this.#feed === undefined ? {} : { feed: this.#feed.revision };
+    this.#stream = this.#streams.open(
+      { kind: 'sessions', places, ...feed },
+      {
+        snapshot: (frame) => {
+          const followed = this.#followed.get(frame.sessionId);
+          if (followed === undefined) return;
+          followed.place = frame.cursor;
+          followed.lane.snapshot(frame);
+        },
+        entry: (sessionId, entry, cursor) => {
+          const followed = this.#followed.get(sessionId);
+          if (followed === undefined) return;
+          followed.place = cursor;
+          followed.lane.entry(entry, cursor);
+        },
+        feed: (data, revision) => {
+          if (this.#feed === undefined) return;
+          this.#feed.revision = revision;
+          this.#feed.lane.item(data, revision);
+        },
+        gone: (sessionId, reason) => {
+          const followed = this.#followed.get(sessionId);
+          this.#followed.delete(sessionId);
+          followed?.lane.gone(reason);
+        },
+        state: (state) => {
+          for (const { lane } of this.#followed.values()) lane.state(state);
+          this.#feed?.lane.state(state);
+        },
       },
-      entry: (sessionId, entry, cursor) => {
-        const followed = this.#followed.get(sessionId);
-        if (followed === undefined) return;
-        followed.place = cursor;
-        followed.lane.entry(entry, cursor);
-      },
-      feed: (data, revision) => {
-        if (this.#feed === undefined) return;
-        this.#feed.revision = revision;
-        this.#feed.lane.item(data, revision);
-      },
-      gone: (sessionId, reason) => {
-        const followed = this.#followed.get(sessionId);
-        this.#followed.delete(sessionId);
-        followed?.lane.gone(reason);
-      },
-      state: (state) => {
-        for (const { lane } of this.#followed.values()) lane.state(state);
-        this.#feed?.lane.state(state);
-      },
-    });
-    this.#stream = { events, hasFeed };
+    );
   }
 
   /** L3. */
   #endIfIdle(): void {
     if (this.#followed.size > 0 || this.#feed !== undefined || this.#stream === undefined) return;
-    this.#streams.end(this.#stream.events);
+    this.#streams.end(this.#stream);
     this.#stream = undefined;
   }
 }

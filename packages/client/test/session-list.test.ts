@@ -2,14 +2,15 @@ import { expect, test } from 'vitest';
 import type { SessionSummary } from '../src/api.ts';
 import { LiveSessionList } from '../src/session-list.ts';
 import type { FeedLane } from '../src/streams.ts';
+import { settled } from './fakes.ts';
 
 const row = (sessionId: string, title: string, seq: number): SessionSummary =>
   ({ sessionId, title, seq, updatedAt: `2026-01-0${seq}` }) as unknown as SessionSummary;
 
-function openList(): { readonly list: LiveSessionList; readonly item: (data: unknown) => void } {
+async function openList(): Promise<{ readonly list: LiveSessionList; readonly item: (data: unknown) => void }> {
   let lane: FeedLane | undefined;
   const list = new LiveSessionList({
-    requests: { get: () => Promise.resolve({ kind: 'ok', body: { sessions: [], next: null } }) } as never,
+    requests: { get: () => Promise.resolve({ kind: 'ok', body: { sessions: [], next: null, revision: 0 } }) } as never,
     streams: {
       feed: (its: FeedLane) => {
         lane = its;
@@ -27,11 +28,12 @@ function openList(): { readonly list: LiveSessionList; readonly item: (data: unk
     },
   });
   list.subscribe(() => undefined);
+  await settled();
   return { list, item: (data) => lane?.item(data, 0) };
 }
 
 test('R55, R59: a row gives way only to one that knows more, until a resync says that what was told does not hold', async () => {
-  const { list, item } = openList();
+  const { list, item } = await openList();
   const titles = async (): Promise<readonly (string | null)[]> => {
     await Promise.resolve();
     return list.getSnapshot().rows.map(({ title }) => title);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import type { SessionState, Turn } from '../src/index.ts';
+import { EventStreamClient, type SessionState, type Turn } from '../src/index.ts';
 import { DOWN, openStand, record, until, UP } from './stand.ts';
 
 const idle = ({ view, status }: SessionState): boolean =>
@@ -181,6 +181,42 @@ describe.each(['each', 'one'] as const)('streams: %s', (streams) => {
     await session.delete();
     await until(client.sessions, () => !rows().includes('s_new'));
     seen.end();
+  });
+
+  test('the list is read as a page, and only what changed since is told: now, and after nobody looked', async () => {
+    const stand = await openStand();
+    const other = stand.client({ streams });
+    for (const id of ['s_1', 's_2', 's_3']) await other.createSession({ id });
+    const told: string[] = [];
+    const client = stand.client({
+      streams,
+      openStream: (options) =>
+        new EventStreamClient({
+          ...options,
+          handlers: {
+            ...options.handlers,
+            feed(data, revision) {
+              const item = data as { readonly sessionId?: string; readonly summary?: { readonly sessionId: string } };
+              told.push(item.sessionId ?? item.summary?.sessionId ?? '');
+              options.handlers.feed?.(data, revision);
+            },
+          },
+        }),
+    });
+    const rows = (): string[] => client.sessions.getSnapshot().rows.map((row) => row.sessionId);
+    const first = record(client.sessions);
+    await until(client.sessions, ({ status }) => status === 'ready');
+    expect(rows().toSorted()).toEqual(['s_1', 's_2', 's_3']);
+    await other.createSession({ id: 's_4' });
+    await until(client.sessions, () => rows().includes('s_4'));
+    first.end();
+    await expect.poll(() => client.inspect().streams).toBe(0);
+    await other.session('s_1').delete();
+    await other.createSession({ id: 's_5' });
+    const again = record(client.sessions);
+    await until(client.sessions, () => rows().includes('s_5') && !rows().includes('s_1'));
+    expect(new Set(told)).toEqual(new Set(['s_4', 's_1', 's_5']));
+    again.end();
   });
 
   test('closing leaves nothing: no stream, no request, no socket', async () => {

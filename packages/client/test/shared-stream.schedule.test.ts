@@ -86,6 +86,22 @@ describe.each([
     expect(browser.server.live).toBe(1);
   });
 
+  test('R50: a tab that joins is live, and has the list, though nothing happens', async () => {
+    const browser = new Browser(locks);
+    browser.open(true).follow('a' as SessionId, null);
+    await browser.pass(3000);
+    const opened = browser.server.wire.exchanges.length;
+    const second = browser.open(true);
+    second.follow('a' as SessionId, String(browser.server.log('a').head));
+    second.stream.follow(7);
+    await browser.pass(500);
+    expect(second.state.kind).toBe('reading');
+    // It was asked for on the stream that is open.
+    const asked = browser.server.wire.exchanges.slice(opened).map(({ path, request }) => [path, request.body]);
+    expect(asked).toEqual([[expect.stringMatching(/\/v1\/events\/\d+$/), expect.stringContaining('"feed":7')]]);
+    for (const tab of browser.tabs) await tab.close();
+  });
+
   test('R50: a visible tab takes the lead from one that was hidden, and from one that fell silent', async () => {
     const browser = new Browser(locks);
     const first = browser.open(true);

@@ -227,6 +227,38 @@ describe('the feed', () => {
     });
   });
 
+  test('R59: a page of the list tells the revision that the feed goes on from: nothing is told twice or left out', async () => {
+    const api = await openApi();
+    const [alice, bob] = [await api.issue('alice', 'write'), await api.issue('bob', 'write')];
+    const mine = [await api.session(alice.token), await api.session(alice.token)];
+    await api.session(bob.token);
+    const page = (await api.call('GET', '/v1/sessions', undefined, { token: alice.token })).body;
+    expect(page.sessions).toHaveLength(2);
+    const later = await api.session(alice.token);
+    await api.call('DELETE', `/v1/sessions/${mine[0]}`, undefined, { token: alice.token });
+    const feed = await api.stream(`/v1/feed?after=${page.revision}`, { token: alice.token });
+    const told = (await feed.until(({ json }) => json.type === 'deleted')).filter(({ event }) => event === 'feed');
+    const ids = told.map(({ json }) => json.sessionId ?? json.summary.sessionId);
+    expect(new Set(ids)).toEqual(new Set([later, mine[0]]));
+    // Read while the feed is followed, too.
+    const now = (await api.call('GET', '/v1/sessions', undefined, { token: alice.token })).body;
+    expect(`feed/${now.revision}`).toBe(told.at(-1)?.id);
+  });
+
+  test('R59: a stream that is open takes the list up, from a revision, and anew from another', async () => {
+    const api = await openApi();
+    const known = await api.session();
+    const stream = await api.stream('/v1/events', { body: { cursors: {} } });
+    const { streamId } = (await stream.next()).json;
+    const page = (await api.call('GET', '/v1/sessions')).body;
+    expect((await api.call('POST', `/v1/events/${streamId}`, { feed: page.revision })).status).toBe(200);
+    const later = await api.session();
+    const [first] = (await stream.until(({ event }) => event === 'feed')).filter(({ event }) => event === 'feed');
+    expect(first?.json.summary.sessionId).toBe(later);
+    await api.call('POST', `/v1/events/${streamId}`, { feed: null });
+    await stream.until(({ json }) => json.summary?.sessionId === known);
+  });
+
   test('R55: a revision that the store has not reached begins anew', async () => {
     const api = await openApi();
     const id = await api.session();

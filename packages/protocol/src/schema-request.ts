@@ -157,15 +157,17 @@ const cursorsSchema: z.ZodType<OpenStream['cursors']> = z
   .record(z.string().regex(ID_PATTERN), z.string().max(64).nullable())
   .refine((cursors) => Object.keys(cursors).length <= LANES_MAX, `names more than ${LANES_MAX} sessions`);
 
+const feedSchema = z
+  .int()
+  .min(0)
+  .nullable()
+  .exactOptional()
+  .describe('The session list too: its changes after this revision; null: as it is, then its changes');
+
 export const openStreamBody: z.ZodType<OpenStream> = z
   .strictObject({
     cursors: cursorsSchema,
-    feed: z
-      .int()
-      .min(0)
-      .nullable()
-      .exactOptional()
-      .describe('The session list too: its changes after this revision; null: as it is, then its changes'),
+    feed: feedSchema,
   })
   .meta({ id: 'OpenStream' });
 
@@ -173,6 +175,7 @@ export const changeStreamBody: z.ZodType<ChangeStream> = z
   .strictObject({
     add: cursorsSchema.exactOptional(),
     remove: z.array(sessionIdSchema).max(LANES_MAX).exactOptional(),
+    feed: feedSchema,
   })
   .meta({ id: 'ChangeStream' });
 

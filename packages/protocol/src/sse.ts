@@ -11,8 +11,8 @@
  *
  * Many: `POST /v1/events {cursors: {SESSION: CURSOR|null}, feed?: REV|null}`, null asking for a snapshot.
  * 5. The same frames, an entry's `id` being `SESSION/CURSOR`; `snapshot` and `resync` name their session in the data.
- * 6. `hello` carries the `streamId`: `POST /v1/events/{streamId} {add: {SESSION: CURSOR|null}, remove: [SESSION]}`
- *    changes what is followed. A stream that is on another node, or gone, is a 404: open a new one from the cursors.
+ * 6. `hello` carries the `streamId`: `POST /v1/events/{streamId} {add: {SESSION: CURSOR|null}, remove: [SESSION],
+ *    feed: REV|null}` changes what is followed. A stream that is on another node, or gone, is a 404: open a new one from the cursors.
  *    Removing comes before adding; adding what is followed already starts it anew, from the given cursor.
  * 7. `goodbye` with a `sessionId` ends that session's part alone (deleted, not there, not allowed), without one the stream.
  * 8. The feed: `event: feed`, `id: feed/REV`.
@@ -74,6 +74,8 @@ export interface OpenStream {
 export interface ChangeStream {
   readonly add?: Readonly<Record<SessionId, string | null>>;
   readonly remove?: readonly SessionId[];
+  /** The feed too, or anew, from this revision; null: as it is, then its changes. */
+  readonly feed?: number | null;
 }
 /** Before every intended end of a stream (R51), or of a session's part of it. */
 export interface Goodbye {

@@ -106,7 +106,7 @@ class MemoryGateway implements TestGateway {
   readonly #sessions = new Map<string, Session>();
   readonly #open = new Set<Exchange>();
   readonly #streams = new Map<string, Stream>();
-  readonly #feeds = new Set<(sessionId: string) => void>();
+  readonly #feeds = new Map<Stream, (sessionId: string) => void>();
   #revision = 0;
 
   constructor(script: Script) {
@@ -225,7 +225,7 @@ class MemoryGateway implements TestGateway {
       .map(({ log }) => summaryOf(log))
       .filter((row) => `${row.title ?? ''} ${row.preview}`.toLowerCase().includes(words))
       .toSorted((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
-    return json(200, { sessions, next: null });
+    return json(200, { sessions, next: null, revision: this.#revision });
   }
 
   #ofSession(session: Session, method: string, rest: readonly string[], input: Input, query: URLSearchParams): Answer {
@@ -328,6 +328,7 @@ class MemoryGateway implements TestGateway {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return refuse(fault('stream-not-found', `There is no stream ${streamId}.`));
     for (const id of input.remove ?? []) stream.end(id);
+    if (input.feed !== undefined) this.#feed(stream, input.feed ?? 0);
     this.#add(stream, input.add ?? {});
     return json(200, { lanes: 0 });
   }
@@ -350,13 +351,13 @@ class MemoryGateway implements TestGateway {
         : { type: 'session', rev, summary: summaryOf(session.log) };
       stream.frame('feed', item, `feed/${rev}`);
     };
-    this.#feeds.add(tell);
-    stream.ended(() => this.#feeds.delete(tell));
-    if (after < this.#revision) for (const [id, { deleted }] of this.#sessions) if (!deleted) tell(id);
+    this.#feeds.set(stream, tell);
+    stream.ended(() => this.#feeds.delete(stream));
+    if (after < this.#revision) for (const [id, { deleted }] of this.#sessions) if (!deleted || after > 0) tell(id);
   }
 
   #tellFeeds(sessionId: string): void {
     this.#revision++;
-    for (const tell of this.#feeds) tell(sessionId);
+    for (const tell of this.#feeds.values()) tell(sessionId);
   }
 }

@@ -44,7 +44,7 @@ const pageQuery: z.ZodType<{ before?: TurnId; around?: MessageId; limit: number 
   limit: limitSchema(50, 200),
 });
 
-export function sessionRoutes({ service }: Context, access: Access): readonly Route[] {
+export function sessionRoutes({ service, feed }: Context, access: Access): readonly Route[] {
   const snapshot = async (sessionId: SessionId): Promise<Reply> => {
     const found = await service.snapshot(sessionId);
     if (found.kind === 'fault') return failed(found.fault);
@@ -90,21 +90,27 @@ export function sessionRoutes({ service }: Context, access: Access): readonly Ro
         summary: 'List sessions, the newest change first, or search them',
         replies: {
           200: {
-            about: 'A page; `next` is the cursor of the next',
-            schema: z.object({ sessions: z.array(sessionSummarySchema), next: z.int().nullable() }),
+            about: 'A page; `next` is the cursor of the next. The feed after `revision` tells every later change',
+            schema: z.object({
+              sessions: z.array(sessionSummarySchema),
+              next: z.int().nullable(),
+              revision: z.int(),
+            }),
           },
         },
       },
       query: listQuery,
-      handle: async ({ principal, query: { cursor, limit, q } }) =>
-        ok(
-          await service.list({
-            ...ownerFilter(principal),
-            limit,
-            ...(cursor === undefined ? {} : { before: cursor }),
-            ...(q === undefined ? {} : { words: q }),
-          }),
-        ),
+      handle: async ({ principal, query: { cursor, limit, q } }) => {
+        // Before the rows: what changes in between is in both, and nothing in neither.
+        const revision = await feed.revisionNow();
+        const page = await service.list({
+          ...ownerFilter(principal),
+          limit,
+          ...(cursor === undefined ? {} : { before: cursor }),
+          ...(q === undefined ? {} : { words: q }),
+        });
+        return ok({ ...page, revision });
+      },
     }),
 
     access.seen('get', '/v1/sessions/{sessionId}', {

@@ -130,7 +130,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
     post('/v1/events/{streamId}', {
       right: 'read',
       docs: {
-        summary: 'Add sessions to a multiplexed stream, or take them away',
+        summary: 'Add sessions or the session list to a multiplexed stream, or take sessions away',
         replies: { 200: { about: 'Done: what is added follows on the stream', schema: z.object({ lanes: z.int() }) } },
       },
       body: changeStreamBody,
@@ -143,6 +143,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
         if (reader.laneCount + cursors.cursors.size > LANES_MAX)
           return failed(fault('invalid-request', `A stream carries at most ${LANES_MAX} sessions. Open a second one.`));
         for (const sessionId of body.remove ?? []) reader.removeLane(sessionId);
+        if (body.feed !== undefined) addFeed(reader, body.feed ?? 0);
         await addSessions(reader, cursors.cursors);
         return ok({ lanes: reader.laneCount });
       },

@@ -66,6 +66,7 @@ export class Feed {
   /** The store's revision as of now, or later. */
   async revisionNow(): Promise<number> {
     while (await this.#readPage());
+    if (this.#state.kind === 'idle') this.#forget(this.#rev); // Rule 2.
     return this.#rev;
   }
 
@@ -83,8 +84,7 @@ export class Feed {
     this.#state = { kind: 'idle' };
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#kept = [];
-    this.#floor = this.#rev;
+    this.#forget(this.#rev);
   }
 
   fail(error: unknown): void {
@@ -117,7 +117,7 @@ export class Feed {
     const items = page.filter((item) => item.rev > this.#rev);
     const last = items.at(-1);
     if (last === undefined) return page.length === PAGE;
-    if (historyOf(last.rev) !== historyOf(this.#rev)) this.#forget(last.rev);
+    if (historyOf(last.rev) !== historyOf(this.#rev)) this.#forget(last.rev); // Rule 4.
     this.#rev = last.rev;
     this.#kept.push(...items);
     const dropped = this.#kept.splice(0, Math.max(0, this.#kept.length - KEPT_MAX)).at(-1);
@@ -125,7 +125,7 @@ export class Feed {
     return page.length === PAGE;
   }
 
-  /** What was kept was of another history (rule 4): every lane asks the store. */
+  /** Lanes that are older ask the store. */
   #forget(floor: number): void {
     this.#kept = [];
     this.#floor = floor;
