@@ -39,9 +39,10 @@ export class LockedLine implements Line {
   readonly deleted: boolean;
   head: number;
   closed: boolean;
-  readonly #epochs = new Map<string, number>();
-  readonly #keys = new Map<string, KnownAppend>();
-  readonly #producers = new Map<string, KnownProducer>();
+  // Made when they are needed: most lines have one of them, and each batch makes its lines anew.
+  #epochs: Map<string, number> | undefined;
+  #keys: Map<string, KnownAppend> | undefined;
+  #producers: Map<string, KnownProducer> | undefined;
 
   constructor(row: LineRow) {
     this.id = row.id;
@@ -51,22 +52,22 @@ export class LockedLine implements Line {
   }
 
   epochOf(consumer: string): number {
-    return this.#epochs.get(consumer) ?? 0;
+    return this.#epochs?.get(consumer) ?? 0;
   }
   findKey(id: string): KnownAppend | undefined {
-    return this.#keys.get(id);
+    return this.#keys?.get(id);
   }
   findProducer(id: string): KnownProducer | undefined {
-    return this.#producers.get(id);
+    return this.#producers?.get(id);
   }
   noteEpoch(consumer: string, epoch: number): void {
-    this.#epochs.set(consumer, epoch);
+    (this.#epochs ??= new Map()).set(consumer, epoch);
   }
   noteKey(id: string, known: KnownAppend): void {
-    this.#keys.set(id, known);
+    (this.#keys ??= new Map()).set(id, known);
   }
   noteProducer(id: string, known: KnownProducer): void {
-    this.#producers.set(id, known);
+    (this.#producers ??= new Map()).set(id, known);
   }
 }
 
