@@ -11,6 +11,7 @@ import type { Client } from 'pg';
 import { admit, type KnownAppend, type KnownProducer, type Line } from '../admission.ts';
 import type { Append, AppendVerdict, LogRecord, StreamName } from '../port.ts';
 import { logRecords } from '../record.ts';
+import { booleans, byteas, numbers, texts } from './array.ts';
 import type { Steps } from './connection.ts';
 import { putRows } from './rows.ts';
 import { NOW_MS } from './schema.ts';
@@ -92,7 +93,7 @@ export async function lockLines(
     text: `SELECT id, name, head, closed, (SELECT ${NOW_MS}) AS now,
              deleted OR coalesce(least(expires_at, touched_at + ttl_ms) <= (SELECT ${NOW_MS}), false) AS gone
            FROM streams WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE`,
-    values: [[...new Set(names)]],
+    values: [texts([...new Set(names)])],
   });
   const lines = new Map(rows.map((row) => [row.name, new LockedLine(row)]));
   return { lines, now: Math.max(0, ...rows.map((row) => row.now)) };
@@ -158,10 +159,10 @@ async function readDeciders(client: Client, requests: readonly Request[]): Promi
            LEFT JOIN LATERAL (SELECT first, last, hash FROM keys WHERE stream_id = s.id AND keys.id = w.key LIMIT 1) k ON true
            LEFT JOIN LATERAL (SELECT epoch, seq, first, last FROM producers WHERE stream_id = s.id AND producers.id = w.producer LIMIT 1) p ON true`,
     values: [
-      asking.map(({ stream }) => stream),
-      asking.map(({ append }) => append.fence?.consumer),
-      asking.map(({ append }) => append.key?.id),
-      asking.map(({ append }) => append.producer?.id),
+      texts(asking.map(({ stream }) => stream)),
+      texts(asking.map(({ append }) => append.fence?.consumer)),
+      texts(asking.map(({ append }) => append.key?.id)),
+      texts(asking.map(({ append }) => append.producer?.id)),
     ],
   });
   return rows.flatMap((row) => {
@@ -249,6 +250,7 @@ class Writes {
 
   async #writeBatch(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<void> {
     const touched = [...this.#touched].map((name) => lines.get(name)).filter((line) => line !== undefined);
+    const keys = this.#keys;
     const producers = [...this.#producers.values()];
     const { line, seq, body } = this.#records;
     await client.query({
@@ -270,21 +272,25 @@ class Writes {
              ON CONFLICT (stream_id, id) DO UPDATE
                SET epoch = excluded.epoch, seq = excluded.seq, first = excluded.first, last = excluded.last`,
       values: [
-        touched.map((one) => one.id),
-        touched.map((one) => one.head),
-        touched.map((one) => one.closed),
+        numbers(touched.map((one) => one.id)),
+        numbers(touched.map((one) => one.head)),
+        booleans(touched.map((one) => one.closed)),
         this.#now,
-        line,
-        seq,
-        body,
-        ...transpose(this.#keys, 5),
-        ...transpose(producers, 6),
+        numbers(line),
+        numbers(seq),
+        byteas(body),
+        numbers(keys.map(([id]) => id)),
+        texts(keys.map(([, key]) => key)),
+        texts(keys.map(([, , hash]) => hash)),
+        numbers(keys.map(([, , , first]) => first)),
+        numbers(keys.map(([, , , , last]) => last)),
+        numbers(producers.map(([id]) => id)),
+        texts(producers.map(([, producer]) => producer)),
+        numbers(producers.map(([, , epoch]) => epoch)),
+        numbers(producers.map(([, , , number]) => number)),
+        numbers(producers.map(([, , , , first]) => first)),
+        numbers(producers.map(([, , , , , last]) => last)),
       ],
     });
   }
-}
-
-/** Rows as columns, for `unnest`. */
-export function transpose(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
-  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column]));
 }

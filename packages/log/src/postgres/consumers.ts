@@ -11,7 +11,7 @@
  */
 import type { Client } from 'pg';
 import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';
-import { lockLines, transpose, type LockedLine } from './append.ts';
+import { lockLines, type LockedLine } from './append.ts';
 import type { Connection, Steps } from './connection.ts';
 import { putRows, type Query } from './rows.ts';
 import { NOW_MS } from './schema.ts';
@@ -170,6 +170,11 @@ interface Leased extends Held {
 interface Named {
   readonly stream: StreamName;
   readonly consumer: string;
+}
+
+/** Rows as columns, for `unnest`. */
+function transpose(rows: readonly (readonly unknown[])[], width: number): unknown[][] {
+  return Array.from({ length: width }, (_, column) => rows.map((row) => row[column]));
 }
 
 const keyOf = (stream: StreamName, consumer: string): string => `${stream}\n${consumer}`;
