@@ -243,19 +243,6 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     const { stopping, steers } = view.turn;
     return { ...view, turn: { ...turn, stopping, steers } };
   }
-  const node: TurnNode = {
-    turnId,
-    parent,
-    messageIds,
-    messageId,
-    agent,
-    startSeq: seq,
-    startedAt: at,
-    outcome: null,
-    revision: 0,
-    lastSeq: seq,
-    lastEvent: 'turn-start',
-  };
   const cause = start.cause ?? messageIds[0];
   // What it was to answer was withdrawn a moment before: the start is void, and its owner decides anew.
   if (!view.queue.some((item) => item.messageId === cause)) return view;
@@ -265,6 +252,20 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     .map((id) => taken.find((item) => item.messageId === id))
     .filter((item) => item !== undefined)
     .map((item) => userMessage(item, turnId));
+  const node: TurnNode = {
+    turnId,
+    parent,
+    // A merged message may have been withdrawn a moment before; what is answered again was taken long ago.
+    messageIds: start.cause === undefined ? asked.map(({ id }) => id) : messageIds,
+    messageId,
+    agent,
+    startSeq: seq,
+    startedAt: at,
+    outcome: null,
+    revision: 0,
+    lastSeq: seq,
+    lastEvent: 'turn-start',
+  };
   const answer: Message = {
     id: messageId,
     role: 'assistant',

@@ -26,15 +26,16 @@ test('R26: a second stop counts where it asks for more: the end of all that wait
   expect(verdictOn(after([stop('clear', 'c4')], stopping), stop('clear', 'c5'))).toMatchObject({ kind: 'void' });
 });
 
+const message = (id: string) => ({
+  type: 'message',
+  messageId: id,
+  text: id,
+  whenBusy: 'queue',
+  merge: true,
+  ...by(id),
+});
+
 test('R21: the messages of a merged turn stand in the order of its start, however the queue was ordered meanwhile', () => {
-  const message = (id: string) => ({
-    type: 'message',
-    messageId: id,
-    text: id,
-    whenBusy: 'queue',
-    merge: true,
-    ...by(id),
-  });
   const view = after([
     { type: 'session-open', sessionId: 's', ...by('c0') },
     message('m_1'),
@@ -51,4 +52,24 @@ test('R21: the messages of a merged turn stand in the order of its start, howeve
     },
   ]);
   expect(view.messages.map(({ id }) => id)).toEqual(['m_1', 'm_2', 'a_1']);
+});
+
+test('R21: a merged message that was withdrawn a moment before the start is none of the turn’s', () => {
+  const view = after([
+    { type: 'session-open', sessionId: 's', ...by('c0') },
+    message('m_1'),
+    message('m_2'),
+    { type: 'message-withdraw', messageId: 'm_2', ...by('c3') },
+    {
+      type: 'turn-start',
+      turnId: 't_1',
+      messageId: 'a_1',
+      agent: 'x',
+      attempt: 1,
+      messageIds: ['m_1', 'm_2'],
+      parent: null,
+    },
+  ]);
+  expect(view.turns[0]?.messageIds).toEqual(['m_1']);
+  expect(view.messages.map(({ id }) => id)).toEqual(['m_1', 'a_1']);
 });
