@@ -21,7 +21,7 @@ const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 const WORTH_A_TRANSACTION = 128;
 const FEW = 32;
 const APPEND_WEIGHT = 4;
-const SLOW_MS = 10;
+const SLOW_MS = 50;
 
 interface Job {
   readonly request: Request;
