@@ -104,10 +104,12 @@ async function read(
   watchdog: Watchdog,
 ): Promise<Outcome> {
   let outcome: Outcome | undefined;
+  let isOver = signal.aborted;
+  signal.addEventListener('abort', () => (isOver = true));
   const decoder = createSseDecoder({
     event(event) {
       // The rest of the chunk belongs to nobody once the attempt is over.
-      if (outcome === undefined && !signal.aborted) outcome = options.receive(event);
+      if (outcome === undefined && !isOver) outcome = options.receive(event);
     },
   });
   await body.each((bytes) => {

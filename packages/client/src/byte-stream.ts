@@ -149,8 +149,6 @@ const READ = new Uint8Array();
 interface Waiter {
   resolve(result: IteratorResult<Uint8Array, undefined>): void;
   reject(error: unknown): void;
-  /** It takes all that comes, and is resolved at the end. */
-  readonly take?: (bytes: Uint8Array) => boolean;
 }
 
 /** The sink of the wire and the source of the iterator. S1: `#phase` only goes forward. */
@@ -171,6 +169,8 @@ class Pump implements WireSink {
   #joinedFree = 0;
   #held = false;
   #waiter: Waiter | undefined;
+  /** Of a waiter that takes all that comes, and is resolved at the end. */
+  #take: ((bytes: Uint8Array) => boolean) | undefined;
   bufferedBytes = 0;
   pauses = 0;
 
@@ -202,8 +202,8 @@ class Pump implements WireSink {
 
   chunk(bytes: Uint8Array): void {
     if (this.#phase !== 'streaming' || bytes.length === 0) return;
+    if (this.#take !== undefined) return this.#give(this.#take, bytes);
     const waiter = this.#waiter;
-    if (waiter?.take !== undefined) return this.#give(waiter, bytes);
     if (waiter !== undefined) {
       this.#waiter = undefined;
       waiter.resolve({ done: false, value: bytes });
@@ -243,9 +243,11 @@ class Pump implements WireSink {
 
   each(take: (bytes: Uint8Array) => boolean): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiter: Waiter = { resolve: () => resolve(), reject, take };
+      const waiter: Waiter = { resolve: () => resolve(), reject };
       this.#await(waiter);
-      for (let bytes; this.#waiter === waiter && (bytes = this.#dequeue()) !== undefined;) this.#give(waiter, bytes);
+      if (this.#waiter !== waiter) return;
+      this.#take = take;
+      for (let bytes; this.#waiter === waiter && (bytes = this.#dequeue()) !== undefined;) this.#give(take, bytes);
       if (this.#phase === 'over') this.#wake();
     });
   }
@@ -258,23 +260,27 @@ class Pump implements WireSink {
   }
 
   /** What it throws is its caller's, and never the wire's. */
-  #give(waiter: Waiter, bytes: Uint8Array): void {
+  #give(take: (bytes: Uint8Array) => boolean, bytes: Uint8Array): void {
     try {
-      if (waiter.take?.(bytes) === true) return;
-      this.#waiter = undefined;
-      waiter.resolve(DONE);
+      if (take(bytes)) return;
+      this.#dismiss()?.resolve(DONE);
     } catch (error) {
-      this.#waiter = undefined;
-      waiter.reject(error);
+      this.#dismiss()?.reject(error);
     }
     this.cancel(undefined);
   }
 
-  #wake(): void {
+  #dismiss(): Waiter | undefined {
     const waiter = this.#waiter;
+    this.#waiter = undefined;
+    this.#take = undefined;
+    return waiter;
+  }
+
+  #wake(): void {
+    const waiter = this.#dismiss();
     if (waiter === undefined) return;
     const failure = this.#failure;
-    this.#waiter = undefined;
     this.#failure = undefined;
     if (failure === undefined) waiter.resolve(DONE);
     else waiter.reject(new FaultError(failure));

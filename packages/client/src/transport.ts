@@ -14,9 +14,9 @@
  * T2. Closing ends everything that runs on it, at once: opens reject and bodies end with `cancelled`.
  * T3. Streams never share a pool; short requests share one, which closes with the transport.
  */
-import { fault } from '@holdfast/protocol/fault';
+import { fault, type Fault } from '@holdfast/protocol/fault';
 
-import type { Wire, WireConnection, WireExchange, WireRequest, WireSink } from './wire.ts';
+import type { ResponseHeaders, Wire, WireConnection, WireExchange, WireRequest, WireSink } from './wire.ts';
 
 /** Where a request can be made: an owned connection, or the shared pool of short ones. */
 export interface Connection {
@@ -46,8 +46,8 @@ export function createTransport(wire: Wire): Transport {
 
 class ScopedConnection implements OwnedConnection {
   readonly #wire: WireConnection;
-  /** The requests under way, each with its sink: closing tells them. */
-  readonly #running = new Map<WireExchange, WireSink>();
+  /** The requests under way: closing tells them. */
+  readonly #running = new Set<Running>();
   #closed = false;
 
   constructor(wire: WireConnection) {
@@ -63,43 +63,69 @@ class ScopedConnection implements OwnedConnection {
       queueMicrotask(() => sink.fail(CLOSED));
       return { hold() {}, flow() {}, cancel() {} };
     }
-    const exchange = this.#wire.send(request, {
-      head: (status, headers) => sink.head(status, headers),
-      chunk: (bytes) => sink.chunk(bytes),
-      end: () => {
-        this.#running.delete(exchange);
-        sink.end();
-      },
-      fail: (reason) => {
-        this.#running.delete(exchange);
-        sink.fail(reason);
-      },
-    });
-    this.#running.set(exchange, sink);
-    return {
-      hold: () => exchange.hold(),
-      flow: () => exchange.flow(),
-      cancel: () => {
-        this.#running.delete(exchange);
-        exchange.cancel();
-      },
-    };
+    const running = new Running(sink, this.#running);
+    running.exchange = this.#wire.send(request, running);
+    return running;
   }
 
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    for (const [exchange, sink] of this.#running) {
-      exchange.cancel();
-      sink.fail(CLOSED);
+    for (const running of this.#running) {
+      running.cancel();
+      running.fail(CLOSED);
     }
-    this.#running.clear();
     this.#wire.close();
   }
 
   /** Where the platform has no such symbol the method has another name and does no harm. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.close();
+  }
+}
+
+/** A request under way: the wire's sink and its caller's exchange in one, as every chunk goes through it. */
+class Running implements WireSink, WireExchange {
+  readonly #sink: WireSink;
+  readonly #all: Set<Running>;
+  /** Set before the wire calls (W1). */
+  exchange: WireExchange | undefined;
+
+  constructor(sink: WireSink, all: Set<Running>) {
+    this.#sink = sink;
+    this.#all = all;
+    all.add(this);
+  }
+
+  head(status: number, headers: ResponseHeaders): void {
+    this.#sink.head(status, headers);
+  }
+
+  chunk(bytes: Uint8Array): void {
+    this.#sink.chunk(bytes);
+  }
+
+  end(): void {
+    this.#all.delete(this);
+    this.#sink.end();
+  }
+
+  fail(reason: Fault): void {
+    this.#all.delete(this);
+    this.#sink.fail(reason);
+  }
+
+  hold(): void {
+    this.exchange?.hold();
+  }
+
+  flow(): void {
+    this.exchange?.flow();
+  }
+
+  cancel(): void {
+    this.#all.delete(this);
+    this.exchange?.cancel();
   }
 }
 

@@ -16,33 +16,50 @@ export interface Watchdog {
 }
 
 export function startWatchdog(clock: Clock, idleMs: number, onIdle: () => void): Watchdog {
-  let lastAt = clock.now();
-  let timer: Timer | undefined = clock.after(idleMs, probe);
+  return new WallWatchdog(clock, idleMs, onIdle);
+}
 
-  function probe(): void {
-    if (timer === undefined) return;
-    timer.cancel();
-    const nowAt = clock.now();
-    // A wall clock that was set back has no opinion about the past.
-    lastAt = Math.min(lastAt, nowAt);
-    const idleForMs = nowAt - lastAt;
-    if (idleForMs < idleMs) timer = clock.after(idleMs - idleForMs, probe);
-    else {
-      timer = undefined;
-      onIdle();
-    }
+class WallWatchdog implements Watchdog {
+  readonly #clock: Clock;
+  readonly #onIdle: () => void;
+  #idleMs: number;
+  #lastAt: number;
+  #timer: Timer | undefined;
+
+  constructor(clock: Clock, idleMs: number, onIdle: () => void) {
+    this.#clock = clock;
+    this.#onIdle = onIdle;
+    this.#idleMs = idleMs;
+    this.#lastAt = clock.now();
+    this.#wait(idleMs);
   }
 
-  return {
-    touch: () => (lastAt = clock.now()),
-    probe,
-    setLimit(limitMs) {
-      idleMs = limitMs;
-      probe();
-    },
-    end() {
-      timer?.cancel();
-      timer = undefined;
-    },
-  };
+  touch(): void {
+    this.#lastAt = this.#clock.now();
+  }
+
+  probe(): void {
+    if (this.#timer === undefined) return;
+    this.end();
+    const nowAt = this.#clock.now();
+    // A wall clock that was set back has no opinion about the past.
+    this.#lastAt = Math.min(this.#lastAt, nowAt);
+    const idleForMs = nowAt - this.#lastAt;
+    if (idleForMs < this.#idleMs) this.#wait(this.#idleMs - idleForMs);
+    else this.#onIdle();
+  }
+
+  setLimit(idleMs: number): void {
+    this.#idleMs = idleMs;
+    this.probe();
+  }
+
+  end(): void {
+    this.#timer?.cancel();
+    this.#timer = undefined;
+  }
+
+  #wait(delayMs: number): void {
+    this.#timer = this.#clock.after(delayMs, () => this.probe());
+  }
 }
