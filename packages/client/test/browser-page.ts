@@ -3,7 +3,7 @@ import type { SessionId } from '@holdfast/protocol/ids';
 
 import { systemClock } from '../src/clock.ts';
 import { createCredentials } from '../src/credentials.ts';
-import { EventStreamClient } from '../src/event-stream.ts';
+import { EventStreamClient, type EventStream } from '../src/event-stream.ts';
 import { fetchTransport } from '../src/fetch-wire.ts';
 import { openByteStream } from '../src/byte-stream.ts';
 import { openSharedStream } from '../src/shared-stream.ts';
@@ -14,6 +14,9 @@ const texts = new Map<string, string>();
 addEventListener('unhandledrejection', ({ reason }) => unhandled.push(String(reason)));
 
 const page = {
+  /** A stream that nobody holds is collected, and ends. */
+  held: [] as EventStream[],
+
   async runCase(name: string, key: string): Promise<void> {
     const transport = fetchTransport();
     const deadUrl = 'http://127.0.0.1:9/';
@@ -86,6 +89,7 @@ const page = {
         error: (error) => void unhandled.push(String(error)),
       },
     });
+    this.held.push(stream);
     stream.start();
     for (const id of sessionIds) stream.add(id as SessionId, '0');
   },
