@@ -165,6 +165,9 @@ const DENIALS = [
   'pending',
 ] as const;
 
+/** A lease that is answered late is over when it comes. */
+const LAGS = ['renew', 'renew', 'renew', ...DENIALS] as const;
+
 const STALLS = ['append', 'append', 'release', 'acquire', 'read', 'row'] as const;
 
 const AMBUSHES = [
@@ -236,11 +239,11 @@ export function planOf(seed: number): Plan {
       case 'lag':
         return {
           kind: 'lag',
-          atStep,
+          atStep: random() < 0.3 ? 0 : atStep,
           forMs: 1_000 + random() * 19_000,
-          op: pick(DENIALS),
+          op: pick(LAGS),
           times: 1 + draw(4),
-          slowMs: pick([500, 3_000, 9_000]),
+          slowMs: pick([500, 3_000, 9_000, 9_000]),
         };
       case 'refusals':
         return { kind: 'refusals', atStep, forMs: random() * 4_000, share: pick([0.1, 0.3, 1]) };
