@@ -12,7 +12,7 @@ import { documentOf } from '../mutants/document.ts';
 const { values } = parseArgs({
   options: {
     only: { type: 'string' },
-    runs: { type: 'string', default: '8000' },
+    runs: { type: 'string', default: '20000' },
     seed: { type: 'string', default: '1' },
     write: { type: 'boolean', default: false },
     help: { type: 'boolean', default: false },

@@ -165,8 +165,8 @@ const DENIALS = [
   'pending',
 ] as const;
 
-/** A lease that is answered late is over when it comes. */
-const LAGS = ['renew', 'renew', 'renew', ...DENIALS] as const;
+/** A lease that is answered late is over when it comes; what an append that takes its time overtakes, it must not undo. */
+const LAGS = ['renew', 'renew', 'renew', 'append session', 'append session', 'append session', ...DENIALS] as const;
 
 const STALLS = ['append', 'append', 'release', 'acquire', 'read', 'row'] as const;
 
