@@ -59,6 +59,8 @@ export interface ExamWorld {
   readonly draw: (below: number) => number;
   /** By then an owner has heard of what another node committed. */
   readonly hearsMs: number;
+  /** There were requests whose answers may still be on their way. */
+  readonly mayLag: boolean;
   /** From now on, the store gives no answer to the next requests of this kind. @returns an end of it */
   readonly deny: (op: string, times: number) => () => void;
   readonly violate: Violate;
@@ -139,8 +141,8 @@ async function examineNew(world: ExamWorld): Promise<void> {
   const isOver = (): boolean =>
     truth.view.turn === null && truth.view.closing === null && truth.view.queue.length === 0;
   const callOf = (): Call | undefined => calls.findLast((other) => other.turnId === turnId);
-  // A fault that had just ended may still cost its owner the lease.
-  const isUndisturbed = (): boolean => truth.ledger.holders.size === 1;
+  // A fault that had just ended may still cost its owner the lease, and an answer that is on its way may do so long after.
+  const isUndisturbed = (): boolean => !world.mayLag && truth.ledger.holders.size === 1;
   const patience = draw(2) === 0 ? 200 : draw(20);
   for (let tries = 0; !isOver() && truth.view.turn?.state !== 'parked'; tries += 1) {
     if (tries >= patience && callOf() !== undefined) break;

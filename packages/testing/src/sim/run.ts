@@ -280,6 +280,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       sleep: (ms) => scheduler.sleep(this.outside, ms, 'exam'),
       nowMs: () => scheduler.nowMs,
       newId: (prefix) => this.newId(prefix),
+      mayLag: this.plan.faults.some(({ kind }) => kind === 'lag'),
       hearsMs: this.plan.hintLoss > 0 ? 800 : 200,
       deny: (op, left) => {
         const trouble = { op, left, slowMs: 0, refuses: true };
