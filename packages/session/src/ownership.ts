@@ -239,7 +239,11 @@ export class Ownership {
       isOver = true;
       this.#loseLease(id);
     });
-    const renewed = await log.holders.renew(id, leaseMs);
+    const renewed = await log.holders.renew(id, leaseMs).catch((error: unknown) => {
+      // Without an answer the lease is what it was, and ends when it would have.
+      guard.cancel();
+      throw error;
+    });
     const current = this.#holder;
     // A lease that was given up, or was over, while the answer was on its way stays so: its sessions were let go of.
     const stillMine = !isOver && (before.kind === 'held' ? this.#isHolder(id) : current === before);
