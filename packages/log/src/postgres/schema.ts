@@ -4,7 +4,8 @@
  * 1. Migrations run once, under an advisory lock, each in a transaction. Each says the oldest schema whose code `serves` what it leaves
  *    behind: that code may go on, and may start, beside the new one (rolling deploys). Older code is refused, and changes nothing.
  * 2. A stream's row is the lock of everything that belongs to it: whoever changes its records, keys, producers or consumers
- *    holds it `FOR NO KEY UPDATE` first. (An epoch that was only read, not locked, let old owners in.)
+ *    holds it `FOR NO KEY UPDATE` first. (An epoch that was only read, not locked, let old owners in.) It is never deleted: an
+ *    erased stream keeps it, as its tombstone.
  * 3. A row of the list gets its `rev` after its commit, from `sequence` in `rows.ts`: revs become visible in their order.
  * 4. Packed pages are read by this version and not by those before it, which run on beside it: they are made only where `features`
  *    names `pages`. A new database does; one that older nodes have used does when somebody says so (decision 14). A feature that
@@ -133,6 +134,18 @@ export const MIGRATIONS: readonly Migration[] = [
   CREATE TABLE features (name text PRIMARY KEY);
   `,
   },
+  {
+    // The server looked up the stream of every record and of every key: a quarter of what an append costs it, for what rule 2 holds
+    // anyway. Nobody's append waits long behind somebody's dump: then the start fails, and is tried again. The stream's row is the
+    // first lock of an append too.
+    serves: 1,
+    sql: `
+  SET LOCAL lock_timeout = '2s';
+  LOCK TABLE streams, records, keys IN ACCESS EXCLUSIVE MODE;
+  ALTER TABLE records DROP CONSTRAINT records_stream_id_fkey;
+  ALTER TABLE keys DROP CONSTRAINT keys_stream_id_fkey;
+  `,
+  },
 ];
 
 export const PAGES = 'pages';
@@ -160,7 +173,12 @@ export async function migrate(client: ClientBase, migrations: readonly Migration
     for (const [index, { sql, serves }] of migrations.entries()) {
       if (index < version) continue;
       const row = `(${index + 1}, ${serves})`;
-      await client.query(`BEGIN; ${sql}; INSERT INTO holdfast_schema (version, serves) VALUES ${row}; COMMIT`);
+      await client
+        .query(`BEGIN; ${sql}; INSERT INTO holdfast_schema (version, serves) VALUES ${row}; COMMIT`)
+        .catch(async (error: unknown) => {
+          await client.query('ROLLBACK');
+          throw error;
+        });
     }
     await refuseUnknownFeatures(client);
     if (version === 0 && migrations.length === MIGRATIONS.length)
