@@ -158,6 +158,7 @@ export function openMemoryLog({ clock, step, store = new MemoryStore() }: Memory
     list: (query) => run('rows', () => store.rows.list(query)),
     search: (query) => run('search', () => store.rows.search(query)),
     changes: (query) => run('changes', () => store.rows.changes(query)),
+    lastRev: (table) => run('last-rev', () => store.rows.lastRev(table)),
     watch: (onCommit) => {
       const watcher = (): void => onCommit();
       node.onRows.add(watcher);

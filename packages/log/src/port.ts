@@ -248,6 +248,8 @@ export interface Rows {
     readonly group?: string;
     readonly limit: number;
   }): Promise<readonly Row[]>;
+  /** The rev of the table's latest change: what `changes` shows up to now is not after it. A look-up, however long the table. */
+  lastRev(table: string): Promise<number>;
   /** Calls back after each commit of rows that this process sees. @returns stop */
   watch(onCommit: () => void): () => void;
 }

@@ -20,7 +20,7 @@ import { Group } from './postgres/group.ts';
 import { History } from './postgres/history.ts';
 import { packOne } from './postgres/pack.ts';
 import { faultOfError, unavailable } from './postgres/refusal.ts';
-import { changedRows, getRow, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
+import { changedRows, getRow, lastRev, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
 import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
 import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
@@ -244,6 +244,11 @@ class PostgresLog implements Log {
         await this.#sequence();
         const history = this.#history.number;
         return inHistory(history, await changedRows(this.#query, { ...query, after: revWithin(history, after) }));
+      },
+      lastRev: async (table) => {
+        await this.#sequence();
+        const history = this.#history.number;
+        return revIn(history, await lastRev(this.#query, table));
       },
       watch: (onCommit) => {
         const watcher = (): void => onCommit();

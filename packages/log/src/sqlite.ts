@@ -99,6 +99,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     list: (query) => reader.call({ op: 'rows', query }),
     search: (query) => reader.call({ op: 'search', ...query }),
     changes: (query) => reader.call({ op: 'changes', ...query }),
+    lastRev: (table) => reader.call({ op: 'last-rev', table }),
     watch: (onCommit) => {
       const watcher = (): void => onCommit();
       watchers.add(watcher);

@@ -81,6 +81,10 @@ export class Lists {
     );
   }
 
+  feedRevision(): Promise<number> {
+    return this.#log.rows.lastRev(SESSION_TABLE);
+  }
+
   watchFeed(onChange: () => void): () => void {
     return this.#log.rows.watch(onChange);
   }

@@ -79,6 +79,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     ownerOf: (sessionId) => lists.ownerOf(sessionId),
     list: (query) => lists.list(query),
     feed: (query) => lists.feed(query),
+    feedRevision: () => lists.feedRevision(),
     watchFeed: (onChange) => lists.watchFeed(onChange),
     grants: (owner) => grants.list(owner),
     revokeGrant: (owner, tool) => grants.revoke(owner, tool),

@@ -128,6 +128,8 @@ export interface SessionService {
     readonly after: number;
     readonly limit: number;
   }): Promise<readonly FeedItem[]>;
+  /** The revision of the list's latest change, whoever owns the session. */
+  feedRevision(): Promise<number>;
   watchFeed(onChange: () => void): () => void;
   delete(sessionId: SessionId): Promise<Result<object>>;
   /** Always-grants of a subject. */

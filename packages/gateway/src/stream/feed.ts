@@ -2,7 +2,8 @@
  * The session list as a stream: one follower of the store for all readers of this process.
  *
  * Stages: a change in the store marks the feed as behind; it reads on, keeps what it read, and wakes its lanes. A lane
- * takes from what is kept; one whose place is older reads the store itself, page by page, until it is not.
+ * takes from what is kept; one whose place is older reads the store itself, page by page, until it is not. With its first lane
+ * the feed begins at the store's latest change: what was before it, it never reads.
  *
  * 1. A change is read once, whoever waits for it, and at most every `everyMs`.
  * 2. The last `KEPT_MAX` changes are kept, and nothing at all while there are no lanes.
@@ -22,7 +23,7 @@ const EVERY_MS = 50;
 export const FEED_KEY = 'feed';
 
 export interface FeedOptions {
-  readonly service: Pick<SessionService, 'feed' | 'watchFeed'>;
+  readonly service: Pick<SessionService, 'feed' | 'feedRevision' | 'watchFeed'>;
   readonly clock: Clock;
   readonly everyMs?: number;
   onError(error: unknown): void;
@@ -39,8 +40,8 @@ export class Feed {
   #kept: FeedItem[] = [];
   /** Changes after this revision are kept. */
   #floor = 0;
-  /** Read up to here. */
-  #rev = 0;
+  /** Read up to here; undefined: it begins anew. */
+  #rev: number | undefined;
   #behind = false;
   #reading = false;
   #timer: Timer | undefined;
@@ -63,11 +64,9 @@ export class Feed {
     return this.#options.service.feed({ ...(owner === undefined ? {} : { owner }), after, limit: PAGE });
   }
 
-  /** The store's revision as of now, or later. */
+  /** The store's revision as of now: never before what was read of it. */
   async revisionNow(): Promise<number> {
-    while (await this.#readPage());
-    if (this.#state.kind === 'idle') this.#forget(this.#rev); // Rule 2.
-    return this.#rev;
+    return Math.max(this.#rev ?? 0, await this.#options.service.feedRevision());
   }
 
   join(lane: FeedLane): void {
@@ -84,7 +83,8 @@ export class Feed {
     this.#state = { kind: 'idle' };
     this.#timer?.cancel();
     this.#timer = undefined;
-    this.#forget(this.#rev);
+    this.#rev = undefined;
+    this.#forget(0);
   }
 
   fail(error: unknown): void {
@@ -101,7 +101,7 @@ export class Feed {
     try {
       while (this.#behind) {
         this.#behind = false;
-        while (await this.#readPage());
+        while (await this.#readPage(this.#state));
       }
     } catch (error) {
       this.fail(error);
@@ -111,15 +111,21 @@ export class Feed {
     if (this.#state.kind === 'following') this.#rest();
   }
 
-  /** Two that read at once read the same page; what the other has taken is not taken again. */
-  async #readPage(): Promise<boolean> {
-    const page = await this.read(undefined, this.#rev);
-    const items = page.filter((item) => item.rev > this.#rev);
-    const last = items.at(-1);
-    if (last === undefined) return page.length === PAGE;
-    if (historyOf(last.rev) !== historyOf(this.#rev)) this.#forget(last.rev); // Rule 4.
+  /** What comes after its lanes have left is nothing. @returns whether there may be more */
+  async #readPage(state: FeedState): Promise<boolean> {
+    if (state.kind === 'idle') return false;
+    const after = this.#rev;
+    if (after === undefined) {
+      const now = await this.revisionNow();
+      if (this.#state === state) this.#forget((this.#rev = now));
+      return false;
+    }
+    const page = await this.read(undefined, after);
+    const last = page.at(-1);
+    if (this.#state !== state || last === undefined) return false;
+    if (historyOf(last.rev) !== historyOf(after)) this.#forget(last.rev); // Rule 4.
     this.#rev = last.rev;
-    this.#kept.push(...items);
+    this.#kept.push(...page);
     const dropped = this.#kept.splice(0, Math.max(0, this.#kept.length - KEPT_MAX)).at(-1);
     if (dropped !== undefined) this.#floor = dropped.rev;
     return page.length === PAGE;

@@ -87,6 +87,23 @@ export function describeRows(suite: Suite): void {
       assert.isDefined(await log.rows.get(table, stream, 'c'));
     });
 
+    test('`lastRev` is the rev of the latest change of a table, a removal too, and stands for all before it', async () => {
+      const { log } = suite;
+      const [stream, table] = [await freshStream(log), fresh('table')];
+      const put = (key: string): RowChange => ({ table, key, order: 1, value: bytes(key) });
+      const before = await log.rows.lastRev(table);
+      assert.deepEqual(await log.rows.changes({ table, after: before, limit: 9 }), []);
+      for (const change of [put('a'), put('b'), { table, key: 'a', remove: true, tombstone: true } as const]) {
+        await commit(stream, change);
+        const last = await log.rows.lastRev(table);
+        assert.isAbove(last, before);
+        assert.equal(last, (await log.rows.changes({ table, after: 0, limit: 9 })).at(-1)?.rev);
+        // Other tables do not count.
+        await commit(stream, { ...put('a'), table: `${table}2` });
+        assert.equal(await log.rows.lastRev(table), last);
+      }
+    });
+
     test('revs never come again, not even after the newest rows were removed', async () => {
       const [stream, table] = [await freshStream(suite.log), fresh('table')];
       await commit(stream, { table, key: 'a', order: 1, value: bytes('') });

@@ -98,6 +98,10 @@ export class MemoryRows {
       .map(publicRow);
   }
 
+  lastRev(table: string): number {
+    return this.filter((row) => row.table === table).reduce((last, { rev }) => Math.max(last, rev), 0);
+  }
+
   private bury(row: Omit<Row, 'value' | 'rev'>): void {
     const { stream, table, key, order, group } = row;
     this.rev += 1;

@@ -152,6 +152,15 @@ export async function changedRows(
   return rows.map(publicRow);
 }
 
+export async function lastRev(query: Query, table: string): Promise<number> {
+  const [last] = await query<{ rev: number }>(
+    'SELECT rev FROM rows WHERE tbl = $1 AND rev IS NOT NULL ORDER BY rev DESC LIMIT 1',
+    [table],
+    'last-rev',
+  );
+  return last?.rev ?? 0;
+}
+
 function publicRow({ stream, tbl, key, ord, grp, value, rev }: StoredRow): Row {
   return { stream, table: tbl, key, order: ord, group: grp ?? undefined, value: value ?? undefined, rev: rev ?? 0 };
 }

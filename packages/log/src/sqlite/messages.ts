@@ -74,6 +74,7 @@ export type ReaderCall =
       readonly group?: string;
       readonly limit: number;
     }
+  | { readonly op: 'last-rev'; readonly table: string }
   /** The next page that packing can make of the stream's records up to `upTo`; undefined: nothing is worth it. */
   | { readonly op: 'page-of'; readonly stream: StreamName; readonly upTo: number }
   | { readonly op: 'check' }

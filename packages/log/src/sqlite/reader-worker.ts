@@ -42,6 +42,8 @@ function perform(store: ReaderStore, call: ReaderCall, now: number, transfer: Ar
       return store.rows.search(call);
     case 'changes':
       return store.rows.changes(call);
+    case 'last-rev':
+      return store.rows.lastRev(call.table);
     case 'page-of':
       return store.pageOf(call.stream, call.upTo, now);
     case 'check':

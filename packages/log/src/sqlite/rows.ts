@@ -205,10 +205,20 @@ export class RowReader {
     ]);
   }
 
+  lastRev(table: string): number {
+    // By the index of revs, from its end.
+    const last = this.#statement('SELECT rev FROM rows WHERE tbl = ? ORDER BY rev DESC LIMIT 1').get(table);
+    return (last as { readonly rev: number } | undefined)?.rev ?? 0;
+  }
+
   #all(text: string, values: readonly unknown[]): readonly Row[] {
+    return (this.#statement(text).all(...values) as readonly StoredRow[]).map(publicRow);
+  }
+
+  #statement(text: string): Statement {
     let statement = this.#statements.get(text);
     if (statement === undefined) this.#statements.set(text, (statement = this.#db.prepare(text)));
-    return (statement.all(...values) as readonly StoredRow[]).map(publicRow);
+    return statement;
   }
 }
 
