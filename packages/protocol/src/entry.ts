@@ -8,7 +8,7 @@
  * 3. A run event carries its `turnId`; titles alone may come later without one.
  * 4. Readers ignore types and fields that they do not know and still advance their seq.
  */
-import type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from './ids.ts';
+import type { BtwId, ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from './ids.ts';
 import type { FaultKind } from './fault.ts';
 
 export type WhenBusy = 'queue' | 'interrupt' | 'steer';
@@ -95,7 +95,18 @@ export type Command =
     })
   /** Run the turn's messages again on a branch of their own. `messageId` names the new turn, not a new message. */
   | (CommandBase & { readonly type: 'regenerate'; readonly messageId: MessageId; readonly turnId: TurnId })
-  | (CommandBase & { readonly type: 'branch-switch'; readonly turnId: TurnId });
+  | (CommandBase & { readonly type: 'branch-switch'; readonly turnId: TurnId })
+  /** A side question and its answer (`btw.ts`) become part of the transcript, at the turn that they are about. */
+  | (CommandBase & {
+      readonly type: 'btw-keep';
+      readonly btwId: BtwId;
+      readonly turnId: TurnId;
+      readonly question: string;
+      readonly answer: string;
+      readonly agent: string;
+      /** ISO time. */
+      readonly askedAt: string;
+    });
 
 export interface Usage {
   readonly inputTokens: number;
@@ -212,6 +223,7 @@ const COMMANDS: Readonly<Record<CommandType, true>> = {
   'tool-result': true,
   regenerate: true,
   'branch-switch': true,
+  'btw-keep': true,
 };
 
 export const isCommand = (entry: EntryBody): entry is Command => Object.hasOwn(COMMANDS, entry.type);

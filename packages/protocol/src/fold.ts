@@ -77,6 +77,8 @@ function foldCommand(view: View, entry: Stamped<Command>): View {
       }));
     case 'branch-switch':
       return onPath({ ...view, leaf: tipOf(view.turns, entry.turnId) });
+    case 'btw-keep':
+      return foldKeep(view, entry);
   }
 }
 
@@ -153,6 +155,18 @@ function foldAnswer(view: View, { promptId, answer, author }: EntryOf<'prompt-an
     ...turn,
     answers: [...turn.answers, { promptId, answer, by: author }],
   }));
+}
+
+/** Where its turn has left the window it stands at the last one. A turn's row may be ahead of the checkpoint beside it: kept is kept once. */
+function foldKeep(view: View, entry: EntryOf<'btw-keep'>): View {
+  const { btwId, turnId, question, answer, agent, author, askedAt, seq } = entry;
+  const node = view.turns.find((other) => other.turnId === turnId) ?? view.turns.at(-1);
+  if (node === undefined) return view;
+  return onMessage(view, node.messageId, (message) => {
+    const btws = message.btws ?? [];
+    if (btws.some((kept) => kept.btwId === btwId)) return message;
+    return { ...message, btws: [...btws, { btwId, question, answer, agent, author, askedAt }], revision: seq };
+  });
 }
 
 // ── run events ──────────────────────────────────────────────────────────────────────────────────────────────────────

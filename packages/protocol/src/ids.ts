@@ -12,10 +12,11 @@ export type MessageId = string & { readonly brand: 'MessageId' };
 export type TurnId = string & { readonly brand: 'TurnId' };
 export type PromptId = string & { readonly brand: 'PromptId' };
 export type ToolId = string & { readonly brand: 'ToolId' };
+export type BtwId = string & { readonly brand: 'BtwId' };
 /** Chosen by the client, once for each command: the idempotency key of that command for the session's life. */
 export type ClientId = string & { readonly brand: 'ClientId' };
 
-type Id = SessionId | MessageId | TurnId | PromptId | ToolId | ClientId;
+type Id = SessionId | MessageId | TurnId | PromptId | ToolId | BtwId | ClientId;
 
 export const ID_PATTERN: RegExp = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$/;
 

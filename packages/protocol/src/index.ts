@@ -1,3 +1,4 @@
+export * from './btw.ts';
 export * from './cursor.ts';
 export * from './entry.ts';
 export * from './fault.ts';

@@ -70,6 +70,8 @@ export function judge(view: View, command: Command): Verdict {
       return awaitsResult(view, command.toolId) ? { kind: 'done' } : no('tool-not-open');
     case 'branch-switch':
       return isKnown(view, command.turnId) ? { kind: 'done' } : no('turn-unknown');
+    case 'btw-keep':
+      return view.turns.length > 0 ? { kind: 'done' } : no('turn-unknown');
   }
 }
 

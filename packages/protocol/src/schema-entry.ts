@@ -9,6 +9,7 @@ import type { EntryBody, EntryType, TitleStatus, TurnOutcome, Usage } from './en
 import { FAULT_KINDS, type FaultKind } from './fault.ts';
 import {
   answerSchema,
+  btwIdSchema,
   clientIdSchema,
   inputPartSchema,
   messageIdSchema,
@@ -103,6 +104,16 @@ const entries = {
   }),
   regenerate: z.object({ type: z.literal('regenerate'), ...command, messageId: messageIdSchema, ...run }),
   'branch-switch': z.object({ type: z.literal('branch-switch'), ...command, ...run }),
+  'btw-keep': z.object({
+    type: z.literal('btw-keep'),
+    ...command,
+    ...run,
+    btwId: btwIdSchema,
+    question: textSchema,
+    answer: textSchema,
+    agent: z.string(),
+    askedAt: z.string(),
+  }),
   'turn-start': z.object({
     type: z.literal('turn-start'),
     ...run,

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import type { Answer, InputPart, WhenBusy } from './entry.ts';
 import {
   ID_PATTERN,
+  type BtwId,
   type ClientId,
   type MessageId,
   type PromptId,
@@ -18,6 +19,7 @@ export const TITLE_CHARS_MAX = 200;
 export const NAME_CHARS_MAX = 200;
 export const ANSWER_CHARS_MAX = 100_000;
 export const PARTS_MAX = 64;
+export const BTW_QUESTION_CHARS_MAX = 8_000;
 export const SUBJECT_CHARS_MAX = 200;
 
 const idSchema = <T extends string>(description: string): z.ZodType<T> =>
@@ -31,6 +33,7 @@ export const messageIdSchema: z.ZodType<MessageId> = idSchema('A message');
 export const turnIdSchema: z.ZodType<TurnId> = idSchema('A turn');
 export const promptIdSchema: z.ZodType<PromptId> = idSchema('A prompt');
 export const toolIdSchema: z.ZodType<ToolId> = idSchema('A tool call');
+export const btwIdSchema: z.ZodType<BtwId> = idSchema('A side question');
 export const clientIdSchema: z.ZodType<ClientId> = idSchema(
   "The caller's own name of this command: a retry with it is the same command",
 );

@@ -7,6 +7,7 @@ import { ID_PATTERN, type ClientId, type MessageId, type SessionId, type TurnId 
 import type { ChangeStream, OpenStream } from './sse.ts';
 import {
   answerSchema,
+  BTW_QUESTION_CHARS_MAX,
   clientIdSchema,
   inputPartSchema,
   messageIdSchema,
@@ -136,6 +137,16 @@ export interface AnswerPromptBody extends CommandBody {
 export const answerPromptBody: z.ZodType<AnswerPromptBody> = z
   .strictObject({ clientId: clientIdSchema.exactOptional(), answer: answerSchema })
   .meta({ id: 'AnswerPrompt' });
+
+export interface AskBtwBody extends CommandBody {
+  readonly question: string;
+}
+export const askBtwBody: z.ZodType<AskBtwBody> = z
+  .strictObject({
+    clientId: clientIdSchema.exactOptional(),
+    question: z.string().trim().min(1).max(BTW_QUESTION_CHARS_MAX),
+  })
+  .meta({ id: 'AskBtw' });
 
 export interface ToolResultBody extends CommandBody {
   readonly ok: boolean;

@@ -6,6 +6,7 @@ import type { Problem } from './fault.ts';
 import { faultKindSchema, titleStatusSchema, turnOutcomeSchema, usageSchema } from './schema-entry.ts';
 import {
   blobHashSchema,
+  btwIdSchema,
   clientIdSchema,
   cursorSchema,
   inputPartSchema,
@@ -15,7 +16,7 @@ import {
   toolIdSchema,
   turnIdSchema,
 } from './schema-piece.ts';
-import type { Message, OpenPrompt, Part, QueuedMessage, RunningTurn, TurnNode, View } from './view.ts';
+import type { KeptBtw, Message, OpenPrompt, Part, QueuedMessage, RunningTurn, TurnNode, View } from './view.ts';
 
 const time = z.iso.datetime();
 const seq = z.int().min(0);
@@ -55,6 +56,17 @@ const partSchema: z.ZodType<Part> = z
   ])
   .meta({ id: 'Part' });
 
+const keptBtwSchema: z.ZodType<KeptBtw> = z
+  .object({
+    btwId: btwIdSchema,
+    question: z.string(),
+    answer: z.string(),
+    agent: z.string(),
+    author: z.string(),
+    askedAt: time,
+  })
+  .meta({ id: 'KeptBtw' });
+
 export const messageSchema: z.ZodType<Message> = z
   .object({
     id: messageIdSchema,
@@ -70,6 +82,7 @@ export const messageSchema: z.ZodType<Message> = z
     reason: z.string().exactOptional(),
     fault: faultKindSchema.exactOptional(),
     usage: usageSchema.exactOptional(),
+    btws: z.array(keptBtwSchema).exactOptional(),
   })
   .meta({ id: 'Message' });
 

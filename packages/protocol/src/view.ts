@@ -19,7 +19,7 @@ import type {
   Usage,
 } from './entry.ts';
 import type { FaultKind } from './fault.ts';
-import { turnIdOf, type ClientId, type MessageId, type PromptId, type ToolId, type TurnId } from './ids.ts';
+import { turnIdOf, type BtwId, type ClientId, type MessageId, type PromptId, type ToolId, type TurnId } from './ids.ts';
 
 /** Raised when a stored view of an older fold must be made anew. */
 export const FOLD_VERSION = 1;
@@ -60,6 +60,16 @@ export type Part =
 export type ToolPart = Extract<Part, { type: 'tool' }>;
 export type PromptPart = Extract<Part, { type: 'prompt' }>;
 
+/** A side question that somebody kept, with its answer. */
+export interface KeptBtw {
+  readonly btwId: BtwId;
+  readonly question: string;
+  readonly answer: string;
+  readonly agent: string;
+  readonly author: Subject;
+  readonly askedAt: string;
+}
+
 export type MessageState = 'sent' | 'streaming' | 'parked' | TurnOutcome;
 
 export interface Message {
@@ -78,6 +88,8 @@ export interface Message {
   readonly reason?: string;
   readonly fault?: FaultKind;
   readonly usage?: Usage;
+  /** Of an answer: what was asked beside its turn and kept, in the order of keeping. */
+  readonly btws?: readonly KeptBtw[];
 }
 
 export interface QueuedMessage {

@@ -130,6 +130,18 @@ export interface RunContext {
   readBlob(hash: string): Promise<Uint8Array | undefined>;
 }
 
+export interface BtwInput {
+  readonly sessionId: string;
+  readonly model: string | null;
+  /** The conversation up to this moment, oldest first; while a turn runs the last one is its answer, as far as it has come. */
+  readonly messages: readonly Message[];
+  /** How many turns lie before `messages` that are not in it. */
+  readonly earlierTurns: number;
+  readonly question: string;
+}
+
+export type BtwContext = Pick<RunContext, 'signal' | 'clock' | 'readBlob'>;
+
 export interface Agent {
   readonly name: string;
   /** One line for `GET /v1/agents`. */
@@ -137,6 +149,11 @@ export interface Agent {
   readonly resumable: boolean;
   /** Yields events and returns how the turn ended. A throw ends the turn `failed` (`agent-crashed`). */
   run(input: RunInput, context: RunContext): AsyncGenerator<AgentEvent, RunEnd, void>;
+  /**
+   * Answers a question beside the conversation, while a turn may be running: text alone, no tools, no prompts, and nothing of it
+   * reaches the turn. Absent: this agent is not asked such questions.
+   */
+  btw?(input: BtwInput, context: BtwContext): AsyncGenerator<Extract<AgentEvent, { type: 'text' }>, RunEnd, void>;
   /** A short title for a new conversation; undefined: none. Called once, after the first turn. */
   title?(input: { readonly messages: readonly Message[]; readonly signal: AbortSignal }): Promise<string | undefined>;
   /** For `holdfast doctor` and readiness: can it be reached, is the key right? With the cure where not. */

@@ -27,7 +27,7 @@ import type { Clock } from './clock.ts';
 import { importedSession } from './import.ts';
 import type { Lists } from './lists.ts';
 import type { Expectation, LiveSession, LiveSessions } from './live.ts';
-import { faultOf, refused } from './refusal.ts';
+import { faultOf, refused, SHUTTING_DOWN } from './refusal.ts';
 import { BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf, summaryOf } from './rows.ts';
 import { decodeEntry, encodeEntry, type Receipt, type Result, type SessionSummary } from './service.ts';
 import type { Views } from './views.ts';
@@ -259,12 +259,6 @@ export class Commands {
     return { kind: 'ok' };
   }
 }
-
-const SHUTTING_DOWN: Fault = fault(
-  'shutting-down',
-  'The gateway is shutting down. Send the same request again in a moment.',
-  { retryAfterMs: 1_000 },
-);
 
 const queueFull = (queueMax: number): Fault =>
   fault('queue-full', `${queueMax} messages wait in this session. Send it again when some have been answered.`, {

@@ -5,6 +5,7 @@
 import type { Log } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import { Blobs } from './blobs.ts';
+import { Btws } from './btws.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { Grants } from './grants.ts';
@@ -55,6 +56,18 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     turnsMax: options.turnsMax ?? TURNS_MAX,
     onError: options.onError ?? (() => undefined),
   });
+  const btws = new Btws({
+    log,
+    clock,
+    agents,
+    defaultAgent: options.defaultAgent ?? first.name,
+    blobs,
+    randomId,
+    holderId: () => ownership.holderId,
+    snapshot: (sessionId) => views.snapshot(sessionId),
+    submit: (sessionId, command) => commands.submit(sessionId, command),
+    onError: options.onError ?? (() => undefined),
+  });
   const commands = new Commands({
     log,
     clock,
@@ -66,12 +79,18 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     wake: (sessionId) => ownership.wake(sessionId),
   });
   await ownership.start();
+  btws.start();
   return {
     agents,
+    btws,
     create: (open) => commands.create(open),
     import: (open, entries) => commands.import(open, entries),
     submit: (sessionId, command) => commands.submit(sessionId, command),
-    delete: (sessionId) => commands.delete(sessionId),
+    delete: async (sessionId) => {
+      const deleted = await commands.delete(sessionId);
+      await btws.erase(sessionId);
+      return deleted;
+    },
     snapshot: (sessionId) => views.snapshot(sessionId),
     attach: (sessionId, after) => views.attach(sessionId, after),
     turn: (sessionId, turnId) => views.turn(sessionId, turnId),
@@ -88,10 +107,11 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     stats: () => ({ running: ownership.running, live: lives.size, waitingForSlot: ownership.waiting }),
     drain: async (budgetMs) => {
       commands.shut();
-      await ownership.drain(budgetMs);
+      await Promise.all([ownership.drain(budgetMs), btws.drain(budgetMs)]);
     },
     close: async () => {
       commands.close();
+      await btws.close();
       await ownership.close();
       lives.close();
     },

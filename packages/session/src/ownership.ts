@@ -77,6 +77,11 @@ export class Ownership {
     return this.#options.turnsMax - this.#slots;
   }
 
+  /** Whose lease is this process's at the moment. */
+  get holderId(): string | undefined {
+    return this.#holder.kind === 'held' ? this.#holder.id : undefined;
+  }
+
   get waiting(): number {
     return this.#queue.size;
   }

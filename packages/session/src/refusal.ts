@@ -18,3 +18,9 @@ export function faultOf(refusal: Refused, sessionId: SessionId): Fault {
       return refusal.fault;
   }
 }
+
+export const SHUTTING_DOWN: Fault = fault(
+  'shutting-down',
+  'The gateway is shutting down. Send the same request again in a moment.',
+  { retryAfterMs: 1_000 },
+);

@@ -158,7 +158,7 @@ function turnRows(view: View, node: TurnNode): readonly RowChange[] {
   const ids = new Set([...node.messageIds, node.messageId]);
   const messages = [...view.messages, ...view.offPath].filter((message) => ids.has(message.id));
   const text = messages
-    .map((message) => message.text)
+    .flatMap(({ text: said, btws = [] }) => [said, ...btws.flatMap(({ question, answer }) => [question, answer])])
     .join('\n')
     .slice(0, SEARCH_TEXT_MAX);
   const row: TurnRow = { node, messages };

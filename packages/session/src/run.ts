@@ -223,12 +223,17 @@ export function answerOf({ turn, messages, offPath }: View): Message | undefined
   return messages.findLast(isAnswer) ?? offPath.find(isAnswer);
 }
 
+/** The branch that the running turn is on, whichever is shown; where none runs, the one that is. */
+export function conversationOf(view: View): readonly Message[] {
+  const leaf = view.turn?.turnId ?? view.leaf;
+  return divideByPath({ ...view, leaf }, [...view.messages, ...view.offPath]).messages;
+}
+
 function runInput(sessionId: SessionId, view: View): RunInput {
   const { turn } = view;
   if (turn === null) throw new Error('A run needs a running turn.');
   const node = view.turns.find((other) => other.turnId === turn.turnId);
-  // The branch that the turn is on, whichever is shown.
-  const { messages } = divideByPath({ ...view, leaf: turn.turnId }, [...view.messages, ...view.offPath]);
+  const messages = conversationOf(view);
   const asked = new Set(node?.messageIds ?? []);
   const parts = answerOf(view)?.parts ?? [];
   return {

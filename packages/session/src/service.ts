@@ -7,6 +7,9 @@
  * 3. `attach` is atomic: a snapshot at seq S and a tail that begins at S + 1 (R52).
  */
 import type {
+  BtwId,
+  BtwOutcome,
+  ClientId,
   Command,
   Cursor,
   EntryBody,
@@ -82,8 +85,44 @@ export interface MessagePage {
   readonly before: TurnId | null;
 }
 
+export interface BtwAttachment {
+  /** What the reader has is all there is. */
+  readonly isOver: boolean;
+  /** Of the question's own stream; whoever hands it on leaves out what is no `BtwEvent` (`btwEventOf`). */
+  readonly subscription: Subscription;
+  /** To be called once, when the reader is gone: a question that nobody reads for ten seconds is cancelled. */
+  leave(): void;
+}
+
+/** Side questions (`btws.ts`). A question is its asker's alone: to others it is not there. */
+export interface BtwService {
+  /** With the same client id it is the same question, however often it is asked, and whichever node hears it. */
+  ask(
+    sessionId: SessionId,
+    ask: { readonly clientId: ClientId; readonly author: Subject; readonly question: string },
+  ): Promise<Result<{ readonly btwId: BtwId; readonly duplicate: boolean }>>;
+  attach(
+    sessionId: SessionId,
+    btwId: BtwId,
+    author: Subject,
+    after: Cursor | undefined,
+  ): Promise<Result<BtwAttachment>>;
+  cancel(
+    sessionId: SessionId,
+    btwId: BtwId,
+    author: Subject,
+  ): Promise<Result<{ readonly result: 'cancelling' | 'already-ended'; readonly outcome?: BtwOutcome }>>;
+  /** Puts question and answer into the session's log, once. Only a whole answer can be kept (`btw-unfinished`). */
+  keep(
+    sessionId: SessionId,
+    btwId: BtwId,
+    author: Subject,
+  ): Promise<Result<{ readonly seq: number; readonly duplicate: boolean }>>;
+}
+
 export interface SessionService {
   readonly agents: ReadonlyMap<string, Agent>;
+  readonly btws: BtwService;
   create(
     open: Extract<Command, { type: 'session-open' }>,
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>>;

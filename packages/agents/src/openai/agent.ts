@@ -13,6 +13,7 @@ import type { Part, ToolPart } from '@holdfast/protocol';
 import type { Agent, AgentEvent, RunContext, RunEnd, RunInput } from '@holdfast/session';
 import { settleCall } from '../tools/settle.ts';
 import { createToolbox, type Toolbox } from '../tools/tool.ts';
+import { btw } from './btw.ts';
 import { settingsOf, type OpenAiConfig, type OpenAiSettings } from './config.ts';
 import { inputOf, type AnswerDraft } from './draft.ts';
 import { failure } from './failure.ts';
@@ -31,6 +32,7 @@ export function openAiAgent(config: OpenAiConfig): Agent {
     description: config.description ?? `An OpenAI-compatible model at ${new URL(config.baseUrl).host}`,
     resumable: true,
     run: (input, context) => run(input, context, settings, server),
+    btw: (input, context) => btw(input, context, settings, server),
     title: ({ messages, signal }) => server.title(messages, signal),
     check: (signal) => server.check(signal),
     models: async (signal) => (await server.list(signal)).map(({ id }) => id),

@@ -7,7 +7,7 @@
  * 3. Arguments are always a JSON object, also where the model sent none: templates of local models parse them.
  * 4. Thinking, notices and prompts are not sent back.
  */
-import type { Message, Part, ToolPart } from '@holdfast/protocol';
+import type { KeptBtw, Message, Part, ToolPart } from '@holdfast/protocol';
 import { shorten } from '../text.ts';
 import type { LoadedFiles } from './files.ts';
 import type { ContentPart, ModelMessage, ModelToolCall } from './wire.ts';
@@ -17,8 +17,15 @@ const TOOL_CHARS_MAX = 32 * 1024;
 const DATA_CHARS_MAX = 16 * 1024;
 
 export function messagesOf(message: Message, files: LoadedFiles): readonly ModelMessage[] {
-  return message.role === 'user' ? [userMessage(message.parts, files)] : answerMessages(message.parts);
+  if (message.role === 'user') return [userMessage(message.parts, files)];
+  return [...answerMessages(message.parts), ...(message.btws ?? []).flatMap(keptMessages)];
 }
+
+/** What was asked beside the turn and kept is part of the conversation from then on. */
+const keptMessages = ({ question, answer }: KeptBtw): readonly ModelMessage[] => [
+  { role: 'user', content: question },
+  { role: 'assistant', content: answer },
+];
 
 // ── what people said ────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -11,6 +11,7 @@ import type { Agent, AgentEvent, RunContext, RunEnd, RunInput } from '@holdfast/
 import { settleCall, type Settled, type SettleOptions } from '../tools/settle.ts';
 import { createToolbox, type Tool, type Toolbox } from '../tools/tool.ts';
 import { cut } from '../text.ts';
+import { btw } from './btw.ts';
 import { createPacer, type Pacer } from './pacer.ts';
 import { Played, replyToSteer } from './played.ts';
 import { scriptOf } from './rehearse.ts';
@@ -40,6 +41,7 @@ export function rehearsalAgent(options: RehearsalOptions = {}): Agent {
     description: 'Plays scenes offline: try /scene markdown',
     resumable: true,
     run: (input, context) => run(input, context, options),
+    btw,
     title: ({ messages }) => Promise.resolve(titleOf(messages)),
     check: () => Promise.resolve({ ok: true, detail: 'The rehearsal agent is built in and needs nothing.' }),
   };

@@ -7,9 +7,10 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { z } from 'zod';
-import type { MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol';
+import type { BtwId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol';
 import {
   blobHashSchema,
+  btwIdSchema,
   messageIdSchema,
   nameSchema,
   promptIdSchema,
@@ -27,6 +28,7 @@ interface Params {
   readonly turnId: TurnId;
   readonly promptId: PromptId;
   readonly toolId: ToolId;
+  readonly btwId: BtwId;
   readonly hash: string;
   readonly tokenId: string;
   readonly streamId: string;
@@ -40,6 +42,7 @@ export const PARAM_SCHEMAS: { readonly [K in ParamName]: z.ZodType<Params[K]> } 
   turnId: turnIdSchema,
   promptId: promptIdSchema,
   toolId: toolIdSchema,
+  btwId: btwIdSchema,
   hash: blobHashSchema,
   tokenId: nameSchema,
   streamId: nameSchema,

@@ -3,7 +3,7 @@
  *
  * Stages: the right to see it, a place among the readers, the attachment; then the head goes out and the reader owns the response.
  *
- * 1. Everything that can be refused is refused before the head, as a proper answer.
+ * 1. Everything that can be refused is refused before the head, as a proper answer (`open-stream.ts`).
  * 2. `Last-Event-ID` wins over `?after=`: a reconnecting EventSource sends both, and the header is the newer one.
  * 3. On a multiplexed stream one session's refusal or end is a `goodbye` with its id; the others go on.
  */
@@ -21,10 +21,11 @@ import {
 } from '@holdfast/protocol';
 import { changeStreamBody, LANES_MAX, openStreamBody } from '@holdfast/protocol/schema';
 import type { Attachment } from '@holdfast/session';
-import { isAdmin, type Principal } from '../auth/principal.ts';
+import { isAdmin } from '../auth/principal.ts';
 import type { Context } from '../context.ts';
-import { empty, failed, ok, type Reply } from '../http/reply.ts';
+import { empty, failed, ok } from '../http/reply.ts';
 import { get, post, type Call, type Route, type RouteDocs } from '../http/route.ts';
+import { openStream } from '../stream/open-stream.ts';
 import type { Reader } from '../stream/reader.ts';
 import { SessionLane } from '../stream/session-lane.ts';
 import { TurnLane } from '../stream/turn-lane.ts';
@@ -38,28 +39,6 @@ const docs = (summary: string, about: string): RouteDocs => ({ summary, replies:
 
 export function streamRoutes(context: Context, access: Access): readonly Route[] {
   const { service, readers, encoder, feed, logger } = context;
-
-  /** Rule 1: an open stream for whatever `fill` puts into it, or the refusal. */
-  async function openStream(
-    principal: Principal,
-    fill: (reader: Reader) => Promise<Fault | undefined>,
-    hello?: (reader: Reader) => Readonly<Record<string, unknown>>,
-  ): Promise<Reply> {
-    const admission = readers.admit(principal);
-    if (admission.kind === 'fault') return failed(admission.fault);
-    const { reader } = admission;
-    try {
-      const refusal = await fill(reader);
-      if (refusal !== undefined) {
-        readers.abandon(reader);
-        return failed(refusal);
-      }
-    } catch (error) {
-      readers.abandon(reader);
-      throw error;
-    }
-    return { kind: 'stream', open: (outgoing) => readers.open(reader, outgoing, hello?.(reader)) };
-  }
 
   function addSession(reader: Reader, sessionId: SessionId, attachment: Attachment, multiplexed: boolean): void {
     const ended = (why: Fault): void => {
@@ -100,7 +79,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
         const { sessionId } = call.params;
         const place = placeOf(call);
         if (place.kind === 'fault') return failed(place.fault);
-        return openStream(call.principal, async (reader) => {
+        return openStream(readers, call.principal, async (reader) => {
           const attached = await service.attach(sessionId, place.cursor);
           if (attached.kind === 'fault') return attached.fault;
           addSession(reader, sessionId, attached, false);
@@ -123,7 +102,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
           if (body.feed !== undefined) addFeed(reader, body.feed ?? 0);
           await addSessions(reader, cursors.cursors);
         };
-        return openStream(principal, fill, ({ streamId }) => ({ streamId }));
+        return openStream(readers, principal, fill, ({ streamId }) => ({ streamId }));
       },
     }),
 
@@ -156,7 +135,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
       handle: async (call) => {
         const text = (call.header('last-event-id') ?? call.query.after ?? '0').replace(/^feed\//, '');
         if (!/^\d{1,15}$/.test(text)) return failed(invalidCursor(text));
-        return openStream(call.principal, (reader) => {
+        return openStream(readers, call.principal, (reader) => {
           addFeed(reader, Number(text));
           return Promise.resolve(undefined);
         });
@@ -180,7 +159,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
         const turn = await findTurn(sessionId, turnId);
         if (turn.kind === 'fault') return failed(turn.fault);
         if (turn.lastSeq !== undefined && place.cursor !== undefined && place.cursor.seq >= turn.lastSeq) return empty;
-        return openStream(call.principal, (reader) => fillTurn(reader, sessionId, turnId, turn, place.cursor));
+        return openStream(readers, call.principal, (reader) => fillTurn(reader, sessionId, turnId, turn, place.cursor));
       },
     }),
   ];

@@ -5,6 +5,7 @@ import type { Context } from '../context.ts';
 import type { Route } from '../http/route.ts';
 import { Access } from './access.ts';
 import { agentRoutes, blobRoutes } from './blobs.ts';
+import { btwRoutes } from './btws.ts';
 import { messageRoutes } from './messages.ts';
 import { operationRoutes } from './operations.ts';
 import { sessionRoutes } from './sessions.ts';
@@ -20,6 +21,7 @@ export function apiRoutes(context: Context, document: () => object): readonly Ro
     ...messageRoutes(context, access),
     ...turnRoutes(context, access),
     ...streamRoutes(context, access),
+    ...btwRoutes(context, access),
     ...transferRoutes(context, access),
     ...blobRoutes(context),
     ...agentRoutes(context),

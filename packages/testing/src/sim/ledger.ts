@@ -106,6 +106,7 @@ export class Ledger {
       case 'message-edit':
       case 'tool-result':
       case 'branch-switch':
+      case 'btw-keep':
         return undefined;
       default:
         this.#fence(entry, epoch);

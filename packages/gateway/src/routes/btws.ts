@@ -1,0 +1,115 @@
+/**
+ * Side questions: asked and read on a connection of their own, cancelled, kept (C1, C2).
+ *
+ * 1. A question is streamed to who asks it; a connection that breaks can be taken up again for ten seconds (`GET` with
+ *    `Last-Event-ID`), on any node. After that it is cancelled.
+ * 2. It is its asker's alone.
+ */
+import { z } from 'zod';
+import { fault, parseCursor, type BtwId, type Cursor, type SessionId } from '@holdfast/protocol';
+import { askBtwBody, btwIdSchema } from '@holdfast/protocol/schema';
+import type { Principal } from '../auth/principal.ts';
+import type { Context } from '../context.ts';
+import { empty, failed, ok, type Reply } from '../http/reply.ts';
+import type { Route } from '../http/route.ts';
+import { BtwLane } from '../stream/btw-lane.ts';
+import { openStream } from '../stream/open-stream.ts';
+import type { Access } from './access.ts';
+
+const EVENT_STREAM = { mediaType: 'text/event-stream' } as const;
+const afterQuery: z.ZodType<{ after?: string }> = z.object({ after: z.string().max(64).exactOptional() });
+const cancelledSchema = z
+  .object({
+    btwId: btwIdSchema,
+    result: z.enum(['cancelling', 'already-ended']),
+    outcome: z.enum(['completed', 'cancelled', 'failed', 'interrupted', 'limit']).exactOptional(),
+  })
+  .meta({ id: 'BtwCancelled' });
+const keptSchema = z
+  .object({ btwId: btwIdSchema, result: z.literal('kept'), seq: z.int(), duplicate: z.boolean() })
+  .meta({ id: 'BtwKept' });
+
+export function btwRoutes({ service: { btws }, readers, logger }: Context, access: Access): readonly Route[] {
+  async function read(
+    principal: Principal,
+    sessionId: SessionId,
+    btwId: BtwId,
+    after: Cursor | undefined,
+  ): Promise<Reply> {
+    const attached = await btws.attach(sessionId, btwId, principal.subject, after);
+    if (attached.kind === 'fault') return failed(attached.fault);
+    if (attached.isOver) {
+      attached.leave();
+      return empty;
+    }
+    const onError = (error: unknown): void =>
+      logger.error({ sessionId, btwId, error: String(error) }, 'a stream failed');
+    const reply = await openStream(readers, principal, (reader) => {
+      reader.addLane(new BtwLane(reader, attached, onError));
+      return Promise.resolve(undefined);
+    });
+    if (reply.kind === 'fault') attached.leave();
+    return reply;
+  }
+
+  return [
+    access.commanded('post', '/v1/sessions/{sessionId}/btw', {
+      right: 'write',
+      docs: {
+        summary: 'Ask beside the conversation, without disturbing it',
+        replies: { 200: { about: 'The answer: `btw-start`, `btw-delta` …, `btw-end`', ...EVENT_STREAM } },
+      },
+      body: askBtwBody,
+      handle: async ({ params: { sessionId }, body: { question }, principal }, { clientId }) => {
+        const asked = await btws.ask(sessionId, { clientId, author: principal.subject, question });
+        return asked.kind === 'fault' ? failed(asked.fault) : read(principal, sessionId, asked.btwId, undefined);
+      },
+    }),
+
+    access.seen('get', '/v1/sessions/{sessionId}/btw/{btwId}', {
+      right: 'read',
+      docs: {
+        summary: 'A side question again: from its start or a cursor',
+        replies: {
+          200: { about: 'Its events', ...EVENT_STREAM },
+          204: { about: 'The cursor is its last: there is nothing more' },
+        },
+      },
+      query: afterQuery,
+      handle: ({ params: { sessionId, btwId }, query, header, principal }) => {
+        const text = header('last-event-id') ?? query.after ?? '0';
+        const after = parseCursor(text);
+        if (after !== undefined) return read(principal, sessionId, btwId, after);
+        const detail = `'${text.slice(0, 64)}' is no cursor. Use the id of an event, or none for the beginning.`;
+        return Promise.resolve(failed(fault('invalid-cursor', detail)));
+      },
+    }),
+
+    access.seen('delete', '/v1/sessions/{sessionId}/btw/{btwId}', {
+      right: 'write',
+      docs: {
+        summary: 'Cancel a side question at once',
+        replies: { 200: { about: 'What became of it', schema: cancelledSchema } },
+      },
+      handle: async ({ params: { sessionId, btwId }, principal }) => {
+        const cancelled = await btws.cancel(sessionId, btwId, principal.subject);
+        if (cancelled.kind === 'fault') return failed(cancelled.fault);
+        const { kind: _ok, ...result } = cancelled;
+        return ok({ btwId, ...result });
+      },
+    }),
+
+    access.seen('post', '/v1/sessions/{sessionId}/btw/{btwId}/keep', {
+      right: 'write',
+      docs: {
+        summary: 'Put a side question and its answer into the transcript, once; 409 where it has no whole answer',
+        replies: { 200: { about: 'It is there', schema: keptSchema } },
+      },
+      handle: async ({ params: { sessionId, btwId }, principal }) => {
+        const kept = await btws.keep(sessionId, btwId, principal.subject);
+        if (kept.kind === 'fault') return failed(kept.fault);
+        return ok({ btwId, result: 'kept', seq: kept.seq, duplicate: kept.duplicate });
+      },
+    }),
+  ];
+}
