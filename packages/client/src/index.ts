@@ -1,3 +1,4 @@
+export { BtwClient, type Btw, type BtwClientOptions, type BtwState } from './btw.ts';
 export { openByteStream, SafeByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
 export { systemClock } from './clock.ts';
 export {
@@ -42,6 +43,7 @@ export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, When
 export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';
 export type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 export type {
+  KeptBtw,
   Message,
   MessageState,
   OpenPrompt,
