@@ -38,6 +38,16 @@ export {
 export { idbOutbox } from './idb-outbox.ts';
 export type { Frames } from './frames.ts';
 export { memoryOutbox, type OutboxStore, type StoredSend } from './outbox-store.ts';
+export {
+  TerminalClient,
+  type OpenTerminalOptions,
+  type Terminal,
+  type TerminalChunk,
+  type TerminalClientOptions,
+  type TerminalExit,
+  type TerminalInfo,
+  type TerminalSize,
+} from './terminal.ts';
 // What the types above speak of.
 export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
 export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';

@@ -26,6 +26,7 @@ import { respond } from './http/respond.ts';
 import type { Call, Route } from './http/route.ts';
 import { withoutSecrets } from './logger.ts';
 import { RateLimiter } from './rate.ts';
+import { STREAM_HEAD } from './routes/terminals.ts';
 import { apiRoutes } from './routes/table.ts';
 import type { StaticFiles } from './static.ts';
 
@@ -176,7 +177,8 @@ export function createApp(context: Context, files: StaticFiles): App {
   }
 }
 
-const isStream = ({ docs }: Route): boolean => docs.replies[200]?.mediaType === 'text/event-stream';
+const isStream = ({ path, docs }: Route): boolean =>
+  docs.replies[200]?.mediaType === 'text/event-stream' || path.endsWith('/stream');
 
 const honoPath = (path: string): string => path.replaceAll(/\{(\w+)\}/g, ':$1');
 
@@ -188,7 +190,7 @@ const routeNotFound = (path: string): Fault =>
 
 const corsHeaders = (origin: string): Headers => ({
   'access-control-allow-origin': origin,
-  'access-control-expose-headers': 'retry-after',
+  'access-control-expose-headers': `retry-after, ${STREAM_HEAD.join(', ')}`,
   'cross-origin-resource-policy': 'cross-origin',
   vary: 'origin',
 });

@@ -74,11 +74,22 @@ export interface Config {
     readonly startS: number;
     readonly cookieS: number;
   };
+  readonly terminals: {
+    readonly on: 'off' | 'on';
+    readonly shell: string | undefined;
+    /** Without a reader for so long, a terminal is ended. */
+    readonly idleMs: number;
+    /** Output that its reader has not confirmed; with so much of it the pty is paused. */
+    readonly windowBytes: number;
+    /** Of this process, and of one subject; further ones are `too-many-terminals`. */
+    readonly max: number;
+    readonly perSubjectMax: number;
+  };
   readonly limits: Limits;
 }
 
 type Fields<T> = { readonly [K in keyof T]: Field<T[K]> };
-export type Group = 'tls' | 'model' | 'tokens' | 'limits';
+export type Group = 'tls' | 'model' | 'tokens' | 'terminals' | 'limits';
 export type Table = Fields<Omit<Config, Group>> & { readonly [K in Group]: Fields<Config[K]> };
 
 const MIB = 1024 * 1024;
@@ -165,6 +176,39 @@ export const TABLE: Table = {
       2_592_000,
       60,
       315_360_000,
+    ),
+  },
+  terminals: {
+    on: wordField(
+      { env: 'HOLDFAST_TERMINALS', about: 'Let admins open terminals: shells of the user that runs the gateway' },
+      ['off', 'on'],
+      'off',
+    ),
+    shell: textField(
+      { env: 'HOLDFAST_TERMINAL_SHELL', about: 'What a terminal runs; else SHELL, else /bin/sh' },
+      undefined,
+    ),
+    idleMs: numberField(
+      { env: 'HOLDFAST_TERMINAL_IDLE_MS', about: 'How long a terminal may go without a reader' },
+      1_800_000,
+      100,
+      86_400_000,
+    ),
+    windowBytes: numberField(
+      {
+        env: 'HOLDFAST_TERMINAL_WINDOW_BYTES',
+        about: 'Output that waits for its reader; then the process stands still',
+      },
+      MIB,
+      4_096,
+      64 * MIB,
+    ),
+    max: numberField({ env: 'HOLDFAST_TERMINALS_MAX', about: 'Open terminals of the process' }, 64, 1, 10_000),
+    perSubjectMax: numberField(
+      { env: 'HOLDFAST_TERMINALS_PER_SUBJECT_MAX', about: 'Open terminals of one subject' },
+      16,
+      1,
+      10_000,
     ),
   },
   limits: {

@@ -10,6 +10,7 @@ import type { EntryEncoder } from './stream/encode.ts';
 import type { Readers } from './stream/readers.ts';
 import type { Feed } from './stream/feed.ts';
 import type { Logger } from './logger.ts';
+import type { Terminals } from './terminal/terminals.ts';
 
 export interface Context {
   readonly build: string;
@@ -18,6 +19,7 @@ export interface Context {
   readonly service: SessionService;
   readonly tokens: TokenStore;
   readonly readers: Readers;
+  readonly terminals: Terminals;
   readonly encoder: EntryEncoder;
   readonly feed: Feed;
   readonly metrics: Metrics;

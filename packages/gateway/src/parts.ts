@@ -6,12 +6,14 @@
 import type { Log } from '@holdfast/log';
 import { openSessionService, systemClock, type Agent, type Clock, type SessionService } from '@holdfast/session';
 import { isValid } from './auth/authenticate.ts';
+import type { Principal } from './auth/principal.ts';
 import { newId } from './auth/secret.ts';
 import { TokenStore } from './auth/token-store.ts';
 import type { Config } from './config-table.ts';
 import { createLogger, withoutSecrets, type Logger } from './logger.ts';
 import { chooseDefault, openAgents, type OpenedAgents } from './open-agents.ts';
 import { openLog, type OpenedLog } from './open-log.ts';
+import { Terminals } from './terminal/terminals.ts';
 import { Readers, type ReadersOptions } from './stream/readers.ts';
 
 export interface GatewayOptions {
@@ -38,6 +40,7 @@ export interface Parts {
   readonly tokens: TokenStore;
   readonly service: SessionService;
   readonly readers: Readers;
+  readonly terminals: Terminals;
   readonly defaultAgent: string;
   readonly onError: (error: unknown) => void;
   readonly announce: (url: string) => Promise<void>;
@@ -57,6 +60,8 @@ export async function openParts(config: Config, options: GatewayOptions, closers
   if (options.service === undefined) closers.unshift(() => service.close());
   const readers = openReaders(config, options, clock, build, tokens);
   closers.unshift(() => readers.close());
+  const terminals = openTerminals(config, clock, tokens);
+  closers.unshift(() => terminals.close());
   const { defaultAgent } = opened;
   return {
     clock,
@@ -65,6 +70,7 @@ export async function openParts(config: Config, options: GatewayOptions, closers
     tokens,
     service,
     readers,
+    terminals,
     defaultAgent,
     onError,
     announce: announce ?? (() => Promise.resolve()),
@@ -124,6 +130,13 @@ function openReaders(
   });
   tokens.onChange(() => readers.checkTokens());
   return readers;
+}
+
+function openTerminals(config: Config, clock: Clock, tokens: TokenStore): Terminals {
+  const isAllowed = (principal: Principal): boolean => isValid(principal, tokens, clock);
+  const terminals = new Terminals({ config, clock, env: process.env, isValid: isAllowed });
+  tokens.onChange(() => terminals.checkTokens());
+  return terminals;
 }
 
 const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

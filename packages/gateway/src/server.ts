@@ -145,12 +145,14 @@ class Gateway implements RunningGateway {
   }
 
   async #drain(): Promise<void> {
-    const { readers, service, clock, logger } = this.#parts;
+    const { readers, terminals, service, clock, logger } = this.#parts;
     this.#phase = 'draining';
     logger.info({ readers: readers.size, ...service.stats() }, 'draining');
     readers.dismiss({ reason: 'shutdown', retryAfterMs: RETRY_MS });
-    if (this.#options.service !== undefined) return;
-    await within(service.drain(this.#config.drainMs), clock, this.#config.drainMs + HANG_MS);
+    const left = terminals.close();
+    if (this.#options.service === undefined)
+      await within(service.drain(this.#config.drainMs), clock, this.#config.drainMs + HANG_MS);
+    await within(left, clock, HANG_MS);
   }
 
   async #close(): Promise<void> {
@@ -169,7 +171,7 @@ class Gateway implements RunningGateway {
   }
 
   #context(): Context {
-    const { clock, build, logger, tokens, service, readers, defaultAgent, onError } = this.#parts;
+    const { clock, build, logger, tokens, service, readers, terminals, defaultAgent, onError } = this.#parts;
     const { hosts, origins, publicUrl, token } = this.#config;
     return {
       config: this.#config,
@@ -179,6 +181,7 @@ class Gateway implements RunningGateway {
       tokens,
       service,
       readers,
+      terminals,
       defaultAgent,
       encoder: new EntryEncoder(),
       feed: new Feed({ service, clock, onError }),

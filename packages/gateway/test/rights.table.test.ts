@@ -53,6 +53,14 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'get /v1/agents': undefined,
   'get /v1/grants': undefined,
   'delete /v1/grants/{tool}': undefined,
+  'post /v1/terminals': {},
+  'get /v1/terminals': undefined,
+  'get /v1/terminals/{terminalId}': undefined,
+  'get /v1/terminals/{terminalId}/stream': undefined,
+  'post /v1/terminals/{terminalId}/ack': { reader: 1, offset: 0 },
+  'post /v1/terminals/{terminalId}/input': 'bytes',
+  'post /v1/terminals/{terminalId}/resize': { reader: 1, cols: 80, rows: 24 },
+  'delete /v1/terminals/{terminalId}': undefined,
   'post /v1/tokens': { subject: 'carol', scopes: ['read'] },
   'get /v1/tokens': undefined,
   'post /v1/tokens/refresh': { refreshToken: 'hf_nope' },
@@ -87,6 +95,7 @@ async function ask(
     tokenId: 'tk_1',
     streamId: 'st_1',
     tool: 'shell',
+    terminalId: 'tm_1',
   };
   const path = route.path.replaceAll(/\{(\w+)\}/g, (_, name: string) => ids[name]!);
   const body = BODIES[nameOf(route)];

@@ -20,8 +20,13 @@ export type Reply =
     }
   /** The file is there and unchanged. */
   | { readonly kind: 'unchanged'; readonly headers: Headers }
-  /** An event stream: its head is sent, then `open` owns the response. */
-  | { readonly kind: 'stream'; open(outgoing: ServerResponse): void }
+  /** An event stream, unless it says what else: its head is sent, then `open` owns the response. */
+  | {
+      readonly kind: 'stream';
+      readonly mediaType?: string;
+      readonly headers?: Headers;
+      open(outgoing: ServerResponse): void;
+    }
   /** Working, but not to be sent traffic. */
   | { readonly kind: 'unready'; readonly body: unknown }
   | { readonly kind: 'fault'; readonly fault: Fault; readonly headers?: Headers };

@@ -29,6 +29,7 @@ const ALWAYS: Headers = {
   'referrer-policy': 'same-origin',
   'cross-origin-resource-policy': 'same-origin',
 };
+const EVENT_STREAM = 'text/event-stream; charset=utf-8';
 const NO_STORE: Headers = { 'cache-control': 'no-store' };
 
 export interface Outlet {
@@ -60,7 +61,7 @@ export function respond(reply: Reply, { incoming, outgoing }: Outlet, extra: Hea
       return send(STATUS.bytes, body, { ...headers, 'content-type': reply.mediaType, ...length, ...reply.headers });
     }
     case 'stream':
-      openEventStream(outgoing, headers);
+      openStream(outgoing, reply.mediaType ?? EVENT_STREAM, { ...headers, ...reply.headers });
       reply.open(outgoing);
       return RESPONSE_ALREADY_SENT;
     case 'fault':
@@ -71,10 +72,10 @@ export function respond(reply: Reply, { incoming, outgoing }: Outlet, extra: Hea
 const send = (status: number, body: string | ReadableStream<Uint8Array> | null, headers: Headers): Response =>
   new Response(body as BodyInit | null, { status, headers });
 
-function openEventStream(outgoing: ServerResponse, headers: Headers): void {
+function openStream(outgoing: ServerResponse, mediaType: string, headers: Headers): void {
   outgoing.writeHead(STATUS.stream, {
     ...headers,
-    'content-type': 'text/event-stream; charset=utf-8',
+    'content-type': mediaType,
     // No transformation: a proxy that compresses would hold events back.
     'cache-control': 'no-store, no-transform',
     'x-accel-buffering': 'no',

@@ -33,6 +33,7 @@ interface Params {
   readonly tokenId: string;
   readonly streamId: string;
   readonly tool: string;
+  readonly terminalId: string;
 }
 export type ParamName = keyof Params;
 
@@ -47,6 +48,7 @@ export const PARAM_SCHEMAS: { readonly [K in ParamName]: z.ZodType<Params[K]> } 
   tokenId: nameSchema,
   streamId: nameSchema,
   tool: nameSchema,
+  terminalId: nameSchema,
 };
 
 /** Rule 2. */

@@ -10,6 +10,7 @@ import { messageRoutes } from './messages.ts';
 import { operationRoutes } from './operations.ts';
 import { sessionRoutes } from './sessions.ts';
 import { streamRoutes } from './streams.ts';
+import { terminalRoutes } from './terminals.ts';
 import { tokenRoutes } from './tokens.ts';
 import { transferRoutes } from './transfer.ts';
 import { turnRoutes } from './turns.ts';
@@ -25,6 +26,7 @@ export function apiRoutes(context: Context, document: () => object): readonly Ro
     ...transferRoutes(context, access),
     ...blobRoutes(context),
     ...agentRoutes(context),
+    ...terminalRoutes(context),
     ...tokenRoutes(context),
     ...operationRoutes(context, document),
   ];

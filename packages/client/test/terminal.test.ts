@@ -1,0 +1,91 @@
+/** C4: terminals, from the client through broken connections to a process on a pty. */
+import { expect, test } from 'vitest';
+
+import { diceOf, hashOfPattern, openTerminalStand, printing, readAll, textUntil } from './terminal-stand.ts';
+
+const MIB = 1024 * 1024;
+
+test('C4: what a process printed arrives whole, with its exit', async () => {
+  const { terminals } = await openTerminalStand();
+  const terminal = await terminals.open({ command: printing(300_000, 7) });
+  expect(await readAll(terminal)).toEqual({ bytes: 300_000, hash: hashOfPattern(300_000, 7) });
+  expect(await terminal.exit).toEqual({ exitCode: 0, signal: null });
+});
+
+test('C4: connections are cut at any byte: the joined bytes are the same, of the same process', async () => {
+  const stand = await openTerminalStand();
+  const bytes = 4 * MIB;
+  const dice = diceOf(11);
+  stand.plan = () => ({ cut: { afterBytes: Math.floor(dice() * 200_000), how: dice() < 0.5 ? 'reset' : 'close' } });
+  const terminal = await stand.terminals.open({ command: printing(bytes, 3) });
+  expect(await readAll(terminal)).toEqual({ bytes, hash: hashOfPattern(bytes, 3) });
+  expect(await terminal.exit).toEqual({ exitCode: 0, signal: null });
+  expect(stand.proxy.strikes).toBeGreaterThan(20);
+});
+
+test('C4: input is typed once, though every other answer is lost', async () => {
+  const stand = await openTerminalStand();
+  const terminal = await stand.terminals.open({
+    command: ['/bin/sh', '-c', 'stty raw -echo; echo ready; exec head -c 600'],
+  });
+  const chunks = terminal[Symbol.asyncIterator]();
+  await textUntil(chunks, /ready/);
+  // Requests go through, and their answers break off: in the head, in the body, or after a few.
+  const dice = diceOf(5);
+  stand.plan = () => ({ cut: { afterBytes: 1 + Math.floor(dice() * 1_500), how: 'reset' } });
+  stand.proxy.cutAll();
+  const typed = Array.from({ length: 60 }, (_, n) => `typed-${String(n).padStart(4, '0')}`);
+  void (async () => {
+    for (const text of typed) await terminal.write(text);
+  })();
+  let text = '';
+  for (;;) {
+    const next = await chunks.next();
+    if (next.done === true) break;
+    text += new TextDecoder().decode(next.value.bytes);
+  }
+  expect(text.trim()).toBe(typed.join(''));
+  expect(stand.proxy.strikes).toBeGreaterThan(20);
+});
+
+test('C4: a reader that takes over gets what was not confirmed; the one before is told and ends', async () => {
+  const { terminals } = await openTerminalStand();
+  const first = await terminals.open({ command: ['/bin/sh', '-c', 'echo one; read x; echo two $x'] });
+  const before = first[Symbol.asyncIterator]();
+  await textUntil(before, /one/);
+  const second = terminals.attach(first.terminalId);
+  const after = second[Symbol.asyncIterator]();
+  expect(await textUntil(after, /one/)).toBe('one\r\n');
+  await expect(before.next()).rejects.toMatchObject({ fault: { kind: 'terminal-taken' } });
+  await expect(first.write('mine\n')).rejects.toMatchObject({ fault: { kind: 'terminal-taken' } });
+  await second.write('yours\n');
+  expect(await textUntil(after, /two/)).toContain('two yours');
+  await expect(first.exit).rejects.toMatchObject({ fault: { kind: 'terminal-taken' } });
+});
+
+test('C4: the size is the one that was asked for, also after a resize', async () => {
+  const { terminals } = await openTerminalStand();
+  const terminal = await terminals.open({
+    cols: 101,
+    rows: 33,
+    command: ['/bin/sh', '-c', 'stty size; read x; stty size'],
+  });
+  const chunks = terminal[Symbol.asyncIterator]();
+  await textUntil(chunks, /33 101/);
+  await terminal.resize({ cols: 90, rows: 44 });
+  await terminal.write('\n');
+  await textUntil(chunks, /44 90/);
+  await expect(terminal.resize({ cols: 0, rows: 1 })).rejects.toMatchObject({ fault: { kind: 'invalid-request' } });
+});
+
+test('C4: who leaves the loop leaves nothing behind but the process, and finds it again at its offset', async () => {
+  const stand = await openTerminalStand();
+  const terminal = await stand.terminals.open({ command: ['/bin/sh', '-c', 'echo one; read x; echo two; read x'] });
+  for await (const chunk of terminal) if (chunk.bytes.length > 0) break;
+  await expect(terminal.write('x')).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+  const again = stand.terminals.attach(terminal.terminalId, terminal.offset);
+  await Promise.all([again.write('\n'), textUntil(again[Symbol.asyncIterator](), /two/)]);
+  await again.close();
+  const listed = await stand.terminals.list();
+  expect(listed.filter(({ state }) => state === 'running').length).toBeLessThanOrEqual(1);
+});
