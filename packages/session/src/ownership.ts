@@ -16,6 +16,7 @@ import type { AcquireVerdict, Log } from '@holdfast/log';
 import type { Clock, Timer } from './clock.ts';
 import type { LiveSession, LiveSessions } from './live.ts';
 import { Tenure, type OwnerPorts, type TenureEnd } from './owner.ts';
+import { rebuildRows } from './rebuild.ts';
 import { loadRowState, sessionIdOf, streamOf } from './rows.ts';
 
 export interface OwnershipOptions {
@@ -175,9 +176,10 @@ export class Ownership {
     const { log } = this.#options;
     if (acquired.kind !== 'acquired') return acquired.kind;
     await live.reached(acquired.head);
-    const rows = await loadRowState(log, live.sessionId);
+    const rows = await rebuildRows(log, live, acquired.epoch, await loadRowState(log, live.sessionId));
+    if (rows.kind !== 'rows') return rows.kind;
     if (!this.#isHolder(holderId)) return 'lost';
-    const tenure = new Tenure(this.#ports, live, acquired.epoch, rows);
+    const tenure = new Tenure(this.#ports, live, acquired.epoch, rows.state);
     slot.tenure = tenure;
     const end = await tenure.hold();
     slot.tenure = undefined;
