@@ -144,6 +144,7 @@ export class Book {
 
   released(name: string, consumer: string, release: Release, verdict: ReleaseVerdict): void {
     const page = this.#page(name);
+    if (verdict.kind === 'deleted' && page.records.length === 0) return;
     const owner = page.owners.get(consumer) ?? newOwner();
     const isOwn = owner.holder !== undefined && owner.epoch === release.epoch;
     const wanted = !isOwn ? 'lost' : release.upTo === page.records.length ? 'released' : 'behind';

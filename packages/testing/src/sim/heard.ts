@@ -94,12 +94,13 @@ const mayStop = (entry: Entry, turnId: string): boolean =>
 function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Violate): void {
   const own = truths.get(call.sessionId);
   if (own === undefined) return;
-  // Of its own turn: a process that slept may begin a call when others are long since further.
-  const begunAt = own.entries.findLast(
+  // Its own beginning: a process that slept may begin a call when others are long since further, also with its turn.
+  const before = own.entries.slice(0, call.atSeq).filter((entry) => 'turnId' in entry && entry.turnId === call.turnId);
+  const parks = before.filter((entry) => entry.type === 'turn-park');
+  const begunAt = before.findLast(
     (entry) =>
       (entry.type === 'turn-start' || entry.type === 'turn-resume') &&
-      entry.turnId === call.turnId &&
-      entry.seq <= call.atSeq,
+      entry.seq < (parks[call.index]?.seq ?? Number.POSITIVE_INFINITY),
   );
   const allows = (prompt: PromptFate): boolean => prompt.toolId !== undefined && prompt.state === 'answered';
   const here = [...own.ledger.prompts.values()].filter(
