@@ -3,17 +3,18 @@
  *
  * Of `@lydell/node-pty` only the native part is used, by its `fork` and `resize`, which is why its version is pinned. Its own stream
  * destroys the socket 200 ms after the process has exited: what a paused reader had not taken by then, up to some kilobytes, is
- * lost, and nothing says so. It also queues input without a bound.
+ * lost, and nothing says so. It also queues input without a bound, and a socket's own writes would block this process for as long as the
+ * program does not read: libuv knows no other kind for the upper end of a pty.
  *
  * 1. `onData` gets every byte that the process wrote, also what it wrote before it exited while reading was paused.
  * 2. `onEnd` comes once, after the last byte, with how the process ended. A process that left others behind on its terminal is
  *    over when they have been quiet for `QUIET_MS`; while reading is paused it is not over.
- * 3. `write` takes no more than it can hold: false, and nothing was taken.
+ * 3. `write` never waits. What the program has not read yet is held, up to a bound: beyond it the answer is false, and nothing was taken.
  * 4. `hangUp` sends SIGHUP to the process group. `kill` sends SIGKILL to every process of the session, on Linux to those that made
  *    groups of their own too (a shell's jobs), and ends the terminal. When the gateway itself is killed the kernel hangs up.
  * 5. Nothing of the gateway's environment is handed on but a short list.
  */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { ReadStream } from 'node:tty';
@@ -74,7 +75,10 @@ interface NativePty {
 const QUIET_MS = 250;
 /** Input that the process has not read yet. */
 const INPUT_BYTES_MAX = 262_144;
+/** How often a program that does not read is offered its input. */
+const OFFER_MS = 20;
 const NOBODY = -1;
+const NOTHING = Buffer.alloc(0);
 const SAFE_NAMES = /^(?:PATH|HOME|USER|LOGNAME|SHELL|LANG|LANGUAGE|LC_[A-Z]+|TZ|TMPDIR)$/;
 
 /** Rule 5. */
@@ -118,6 +122,9 @@ class NodePty implements Pty {
   #life: Life = { kind: 'running' };
   #isPaused = false;
   #isClosed = false;
+  /** Input that the program has not read yet (rule 3). */
+  #input: Buffer = NOTHING;
+  #offer: Timer | undefined;
 
   constructor(native: NativePty, helper: string, clock: Clock, order: PtyOrder, events: PtyEvents) {
     const { file, args, cwd, env, cols, rows } = order;
@@ -137,6 +144,7 @@ class NodePty implements Pty {
     this.#stream.on('error', () => undefined);
     this.#stream.on('close', () => {
       this.#isClosed = true;
+      this.#offer?.cancel();
       this.#finish();
     });
   }
@@ -154,14 +162,14 @@ class NodePty implements Pty {
   }
 
   write(bytes: Uint8Array): boolean {
-    if (this.#life.kind !== 'running' || this.#isClosed) return true;
-    if (this.#stream.writableLength + bytes.length > INPUT_BYTES_MAX) return false;
-    this.#stream.write(bytes);
+    if (this.#input.length + bytes.length > INPUT_BYTES_MAX) return false;
+    this.#input = Buffer.concat([this.#input, bytes]);
+    this.#offerInput();
     return true;
   }
 
   resize({ cols, rows }: PtySize): void {
-    if (!this.#isClosed) this.#native.resize(this.#fd, cols, rows);
+    if (!this.#stream.destroyed) this.#native.resize(this.#fd, cols, rows);
   }
 
   hangUp(): void {
@@ -180,6 +188,20 @@ class NodePty implements Pty {
     this.#awaitQuiet();
     this.#finish();
   };
+
+  /** The descriptor is non-blocking; once the stream is destroyed its number may be another file's. */
+  #offerInput(): void {
+    this.#offer?.cancel();
+    this.#offer = undefined;
+    try {
+      while (this.#input.length > 0 && !this.#stream.destroyed)
+        this.#input = this.#input.subarray(writeSync(this.#fd, this.#input));
+    } catch (error) {
+      // Whatever else is wrong, reading says it too.
+      if ((error as NodeJS.ErrnoException).code === 'EAGAIN')
+        this.#offer = this.#clock.after(OFFER_MS, () => this.#offerInput());
+    }
+  }
 
   /** Rule 2. */
   #awaitQuiet(): void {
