@@ -43,6 +43,27 @@ test('--once --json prints the outcome; a failed turn has its fault and exit cod
   expect(JSON.parse(failed.out)).toMatchObject({ outcome: 'failed', fault: 'model-silent' });
 });
 
+test('C1: /btw asks beside the conversation, which hears nothing of it until /keep', async () => {
+  await using dir = await temporaryDir();
+  await dir.serve();
+  const env = environment(dir.path);
+  const lines = [
+    '/btw too early',
+    '/scene plain tokens=10 seed=1 rate=2000',
+    '/btw /scene plain tokens=20 seed=5 rate=2000',
+  ];
+  const talk = await run(['chat', '--new'], env, lines.join('\n'));
+  const [answer, aside] = [rehearse('/scene plain tokens=10 seed=1'), rehearse('/scene plain tokens=20 seed=5')];
+  expect(talk).toMatchObject({ code: 0, out: `${answer}\n${aside}\n` });
+  expect(talk.err).toContain('Send a message first');
+  const [row] = await runJson<Row>(['sessions'], env);
+  const sessionId = row?.sessionId ?? '';
+  expect((await run(['export', sessionId], env)).out).not.toContain(aside);
+  await run(['chat', sessionId], env, '/btw /scene plain tokens=20 seed=5 rate=2000\n/keep\n/keep');
+  const { out } = await run(['export', sessionId], env);
+  expect(out.split('\n').filter((line) => line.includes('"btw-keep"'))).toHaveLength(1);
+});
+
 test('a pipe: each line is a message, or the answer to a prompt; what is no choice is asked again', async () => {
   await using dir = await temporaryDir();
   await dir.serve();

@@ -13,3 +13,4 @@ export {
   type Prompts,
   type Sessions,
 } from './hooks.ts';
+export { useBtw, type SideQuestion } from './use-btw.ts';

@@ -81,7 +81,8 @@ export function rowsFor(
   const settled = view.turns.filter(
     (node) => node.lastEvent === 'stream-end' || (node.outcome !== null && view.closing !== node.turnId),
   );
-  const fresh = settled.filter((node) => node.lastSeq > state.rowedSeq);
+  const changedSeq = changedSeqs(view);
+  const fresh = settled.filter((node) => changedSeq(node) > state.rowedSeq);
   const rows: RowChange[] = fresh.flatMap((node) => turnRows(view, node));
   const summary = summaryOf(sessionId, view);
   const line = summaryKey(summary);
@@ -91,11 +92,18 @@ export function rowsFor(
   return {
     rows,
     state: {
-      rowedSeq: Math.max(state.rowedSeq, ...fresh.map((node) => node.lastSeq)),
+      rowedSeq: Math.max(state.rowedSeq, ...fresh.map(changedSeq)),
       checkpointSeq,
       summary: line,
     },
   };
+}
+
+/** The last entry that changed a turn: its own last one, or later a side question that was kept there. */
+function changedSeqs({ messages, offPath }: View): (node: TurnNode) => number {
+  const kept = [...messages, ...offPath].filter(({ btws }) => btws !== undefined);
+  const keptSeqs = new Map(kept.map(({ id, revision }) => [id, revision]));
+  return ({ messageId, lastSeq }) => Math.max(lastSeq, keptSeqs.get(messageId) ?? 0);
 }
 
 function isCheckpointDue(view: View, state: RowState): boolean {

@@ -10,7 +10,9 @@ import { parseId, type SessionId } from '@holdfast/protocol/ids';
 import { call, withClient, type ConnectOptions } from '../connect.ts';
 import { badInput, EXIT } from '../failure.ts';
 import { json, oneLine } from '../text.ts';
+import { Asides } from './asides.ts';
 import { attend, type Attendance, type Stage } from './conversation.ts';
+
 import { Interrupts } from './interrupts.ts';
 import { nobody, PipedPerson, TerminalPerson, type Person } from './person.ts';
 import { Printer } from './printer.ts';
@@ -28,7 +30,7 @@ export async function chat(id: string | undefined, options: ChatOptions): Promis
   if (options.json && options.once === undefined) throw badInput('--json is for --once.');
   const message = options.once === true || options.once === '-' ? await readStdin() : options.once;
   if (message?.trim() === '') throw badInput('The message is empty. Give it after --once, or on standard input.');
-  process.exitCode = await withClient(options, async (client) => {
+  process.exitCode = await withClient(options, async (client, gateway) => {
     // Fails at once, and with the cure, where a session that retries would wait.
     await call(client, 'GET', '/v1/me');
     const session = await openSession(client, id, options);
@@ -36,11 +38,13 @@ export async function chat(id: string | undefined, options: ChatOptions): Promis
     const printer = new Printer();
     const person = personFor(options, interrupts, printer);
     const stage: Stage = { client, session, person, printer, interrupts };
+    const asides = new Asides(stage, gateway);
     const unwatch = watchConnection(client, printer);
     try {
-      return await (message === undefined ? converse(stage) : sendOnce(stage, message, options.json));
+      return await (message === undefined ? converse(stage, asides) : sendOnce(stage, message, options.json));
     } finally {
       unwatch();
+      await asides.close();
       interrupts.end();
       // A line that is still waited for would keep the process.
       process.stdin.destroy();
@@ -98,7 +102,7 @@ async function lastSession(client: HoldfastClient): Promise<string | undefined> 
 
 // ── talking ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-async function converse(stage: Stage): Promise<number> {
+async function converse(stage: Stage, asides: Asides): Promise<number> {
   const { session, person, interrupts } = stage;
   greet(session);
   const attended = await attendRunning(stage);
@@ -108,7 +112,8 @@ async function converse(stage: Stage): Promise<number> {
     const message = await Promise.race([person.message(), interrupts.left]);
     if (interrupts.isLeaving) return EXIT.interrupted;
     if (typeof message !== 'string') return EXIT.ok;
-    attendance = message.trim() === '' ? undefined : await attend(stage, await session.send(message));
+    const isTaken = message.trim() === '' || (await asides.take(message));
+    attendance = isTaken ? undefined : await attend(stage, await session.send(message));
   }
 }
 
@@ -123,7 +128,7 @@ function greet({ id, store }: Session): void {
   if (!process.stderr.isTTY) return;
   const { view } = store.getSnapshot();
   const title = view.title === null ? '' : ` ${oneLine(view.title, 60)}`;
-  process.stderr.write(`${id}${title}\nCtrl-C stops an answer, Ctrl-D leaves.\n`);
+  process.stderr.write(`${id}${title}\nCtrl-C stops an answer, Ctrl-D leaves. /btw QUESTION asks beside.\n`);
   const last = view.messages.at(-1);
   if (last !== undefined) process.stderr.write(`\n${oneLine(last.text, 400)}\n`);
 }

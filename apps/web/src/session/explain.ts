@@ -11,6 +11,7 @@ const CURES: Partial<Record<FaultKind, string>> = {
   unauthorized: 'Open a start link: run “holdfast token link” where the gateway runs.',
   'auth-refused': 'Open a start link: run “holdfast token link” where the gateway runs.',
   'queue-full': 'Wait until some of the queue is done, or withdraw messages from it.',
+  'too-many-btws': 'Wait until one of them is answered, or cancel one.',
   'rate-limited': 'Wait a moment and try again.',
   'body-too-large': 'Send it in smaller pieces, or attach it as a file.',
   'storage-full': 'Free some space where the gateway keeps its data.',

@@ -11,9 +11,12 @@ export interface SessionHeadProps {
   readonly session: Session | null;
   readonly state: SessionState;
   readonly onDrawer: () => void;
+  /** Opens or closes the box for side questions; null: there is nothing to ask about. */
+  readonly onBtw: (() => void) | null;
+  readonly isAsking: boolean;
 }
 
-export function SessionHead({ session, state, onDrawer }: SessionHeadProps): ReactNode {
+export function SessionHead({ session, state, onDrawer, onBtw, isAsking }: SessionHeadProps): ReactNode {
   const [isRenaming, setRenaming] = useState(false);
   const { view, status } = state;
   const name = view.title ?? (session === null ? 'New session' : status === 'loading' ? '' : 'Untitled');
@@ -40,6 +43,7 @@ export function SessionHead({ session, state, onDrawer }: SessionHeadProps): Rea
         </h1>
       )}
       <span className="page-about">{about(state)}</span>
+      {onBtw === null ? null : <IconButton icon="btw" label="Ask beside" pressed={isAsking} onClick={onBtw} />}
     </header>
   );
 }

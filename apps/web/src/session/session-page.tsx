@@ -6,7 +6,7 @@
  * 2. What is done belongs to the session that it was done in, though another is shown when it ends (R67, R72).
  * 3. The composer stays the same element when a new session gets its id: the focus stays where it was.
  */
-import { useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react';
+import { lazy, Suspense, useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react';
 import type { AgentInfo, HoldfastClient, Session, SessionState } from '@holdfast/client';
 import { useClient, useConnection } from '@holdfast/react';
 import type { Subject } from '@holdfast/protocol/entry';
@@ -31,6 +31,9 @@ import { useReadable } from './use-readable.ts';
 import { useReadMark } from './use-read-mark.ts';
 import { Welcome } from './welcome.tsx';
 
+/** Who asks nothing loads nothing of it. */
+const BtwPanel = lazy(() => import('../btw/btw-panel.tsx').then((module) => ({ default: module.BtwPanel })));
+
 export interface SessionPageProps {
   /** null: a new one. */
   readonly sessionId: SessionId | null;
@@ -47,11 +50,15 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   const notify = useNotify();
   const intents = useMemo(() => (session === null ? null : intentsOf(session, notify)), [session, notify]);
   const [agent, setAgent] = useState<string | null>(null);
+  const [askingIn, setAskingIn] = useState<SessionId | null>(null);
   const [editing, setEditing] = useState<MessageId | null>(null);
   const text = useRef<HTMLTextAreaElement>(null);
   const { view } = state;
   const { rows, waiting } = useMemo(() => rowsOf(state), [state]);
   const said = useAnnouncement(state);
+
+  const isAsking = sessionId !== null && askingIn === sessionId;
+  const canAsk = view.turns.length > 0 || view.queue.length > 0;
 
   useReadMark(session, state);
   const stop = useStop(intents, view);
@@ -70,7 +77,14 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   return (
     <main className="page" id="main">
       <FocusAtOpen key={sessionId} target={text} />
-      <SessionHead key={`head-${sessionId}`} session={session} state={state} onDrawer={onDrawer} />
+      <SessionHead
+        key={`head-${sessionId}`}
+        session={session}
+        state={state}
+        onDrawer={onDrawer}
+        onBtw={canAsk ? () => setAskingIn(isAsking ? null : sessionId) : null}
+        isAsking={isAsking}
+      />
       <ConnectionBanner state={connection} onNow={() => client.nudge()} />
       <ErrorBoundary what="The conversation" resetKey={sessionId}>
         {intents === null ? (
@@ -87,6 +101,17 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
         )}
       </ErrorBoundary>
       <div className="dock">
+        {isAsking ? (
+          <Suspense>
+            <BtwPanel
+              sessionId={sessionId}
+              onClose={() => {
+                setAskingIn(null);
+                text.current?.focus();
+              }}
+            />
+          </Suspense>
+        ) : null}
         {intents === null ? null : <Queue waiting={waiting} editing={editing} onEdit={setEditing} intents={intents} />}
         <Composer
           drafts={drafts}

@@ -7,6 +7,7 @@ import type { InputPart } from '@holdfast/protocol/entry';
 import { faultInfo, type Fault } from '@holdfast/protocol/fault';
 import type { PromptId, TurnId } from '@holdfast/protocol/ids';
 import type { Message, QueuedMessage } from '@holdfast/protocol/view';
+import { KeptBtwView } from '../btw/kept-btw.tsx';
 import type { Intents } from '../session/intents.ts';
 import { faultText } from '../session/explain.ts';
 import { CopyButton } from '../ui/copy-button.tsx';
@@ -42,6 +43,9 @@ export const AnswerView: NamedExoticComponent<AnswerProps> = memo(function Answe
         promptState={promptState}
         onAnswer={intents.answer}
       />
+      {message.btws?.map((btw) => (
+        <KeptBtwView key={btw.btwId} btw={btw} />
+      ))}
       <Ending
         message={message}
         onContinue={isLast ? () => void intents.send(CONTINUE_TEXT) : undefined}
