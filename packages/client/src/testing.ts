@@ -6,4 +6,5 @@ export { byteStreamCases, type ByteStreamCase, type Facts, type SuiteServer } fr
 export { patternBytes, patternHolds } from './testing/pattern.ts';
 /** A gateway in memory, for the tests of what you build on the client. */
 export { createTestGateway, type TestGateway, type TestGatewayOptions } from './testing/memory-gateway.ts';
+export type { BtwScript } from './testing/memory-btw.ts';
 export type { Script, Step } from './testing/memory-run.ts';

@@ -6,6 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 
 import { BtwClient, createClient, createCredentials, type BtwClientOptions } from '../src/index.ts';
 import { nodeTransport } from '../src/node/index.ts';
+import { createTestGateway } from '../src/testing.ts';
 import { until } from './stand.ts';
 
 const TOKEN = 'hf_root_of_the_tests';
@@ -185,3 +186,28 @@ async function post(gateway: RunningGateway, path: string, body: object): Promis
   const response = await fetch(gateway.url + path, { method: 'POST', headers, body: JSON.stringify(body) });
   return (await response.json()) as Record<string, string>;
 }
+
+test('C1, C2: the gateway in memory answers, cancels and keeps as the real one does', async () => {
+  const gateway = createTestGateway({
+    btw: async function* btw(question) {
+      yield `${question}: `;
+      yield 'so';
+      if (question === 'long') await new Promise(() => {});
+    },
+  });
+  const client = createClient({ baseUrl: 'http://test', transport: gateway.transport });
+  const session = await client.createSession();
+  await (await session.send('hello')).text();
+  const btws = new BtwClient({ baseUrl: 'http://test', transport: gateway.transport });
+  const long = btws.ask(session.id, 'long');
+  await until(long.store, ({ text }) => text === 'long: so');
+  const btw = btws.ask(session.id, 'why');
+  expect(await btw.text()).toBe('why: so');
+  await btw.keep();
+  await btw.keep();
+  expect(gateway.view(session.id).messages.at(-1)?.btws).toMatchObject([{ question: 'why', answer: 'why: so' }]);
+  await btws.close();
+  expect(gateway.requests.filter((request) => request.startsWith('DELETE'))).toHaveLength(1);
+  await client.close();
+  expect(gateway.streams).toBe(0);
+});

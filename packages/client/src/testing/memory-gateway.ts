@@ -33,6 +33,7 @@ import {
   summaryOf,
   type Answer,
 } from './memory-answers.ts';
+import { MemoryBtws, type BtwScript } from './memory-btw.ts';
 import { MemoryLog } from './memory-log.ts';
 import { startRuns, type Script } from './memory-run.ts';
 import { Exchange, Stream } from './memory-stream.ts';
@@ -40,6 +41,8 @@ import { Exchange, Stream } from './memory-stream.ts';
 export interface TestGatewayOptions {
   /** What is answered. By default `You said: …`, word by word. */
   readonly script?: Script;
+  /** What is answered to a side question. By default `About that: …`. */
+  readonly btw?: BtwScript;
 }
 
 export interface TestGateway {
@@ -68,7 +71,10 @@ export interface TestGateway {
 }
 
 export function createTestGateway(options: TestGatewayOptions = {}): TestGateway {
-  return new MemoryGateway(options.script ?? (({ text }) => `You said: ${text}`));
+  return new MemoryGateway(
+    options.script ?? (({ text }) => `You said: ${text}`),
+    options.btw ?? ((question) => `About that: ${question}`),
+  );
 }
 
 /** Of any request. What is not a request of ours is not answered well, and need not be. */
@@ -77,6 +83,7 @@ interface Input {
   readonly clientId?: ClientId;
   readonly title?: string;
   readonly text?: string;
+  readonly question?: string;
   readonly whenBusy?: WhenBusy;
   readonly messageIds?: readonly MessageId[];
   readonly turnId?: TurnId;
@@ -93,6 +100,7 @@ type Cursors = Readonly<Record<string, string | null>>;
 
 interface Session {
   readonly log: MemoryLog;
+  readonly btws: MemoryBtws;
   deleted: boolean;
 }
 
@@ -103,14 +111,16 @@ class MemoryGateway implements TestGateway {
   forgetsTurns = false;
   readonly requests: string[] = [];
   readonly #script: Script;
+  readonly #btwScript: BtwScript;
   readonly #sessions = new Map<string, Session>();
   readonly #open = new Set<Exchange>();
   readonly #streams = new Map<string, Stream>();
   readonly #feeds = new Map<Stream, (sessionId: string) => void>();
   #revision = 0;
 
-  constructor(script: Script) {
+  constructor(script: Script, btwScript: BtwScript) {
     this.#script = script;
+    this.#btwScript = btwScript;
   }
 
   get transport(): Transport {
@@ -204,7 +214,7 @@ class MemoryGateway implements TestGateway {
     if (known !== undefined) return known.log;
     const sessionId = id as SessionId;
     const log = new MemoryLog(sessionId);
-    this.#sessions.set(id, { log, deleted: false });
+    this.#sessions.set(id, { log, btws: new MemoryBtws(log, this.#btwScript), deleted: false });
     startRuns(log, this.#script);
     log.subscribe(() => this.#tellFeeds(id));
     const clientId = `open_${id}` as ClientId;
@@ -229,7 +239,7 @@ class MemoryGateway implements TestGateway {
   }
 
   #ofSession(session: Session, method: string, rest: readonly string[], input: Input, query: URLSearchParams): Answer {
-    const { log } = session;
+    const { log, btws } = session;
     const [kind = '', id = '', verb = ''] = rest;
     const command = { clientId: (input.clientId ?? `c_${log.view.seq}`) as ClientId, author: SUBJECT };
     const { text = '' } = input;
@@ -273,6 +283,12 @@ class MemoryGateway implements TestGateway {
         if (verdict.kind === 'void') return refuse(fault('turn-not-found', `There is no turn ${input.turnId}.`));
         return json(200, { leaf: log.view.leaf, seq });
       }
+      case 'POST btw':
+        return btws.ask(command.clientId, input.question ?? '');
+      case 'POST btw keep':
+      case 'GET btw':
+      case 'DELETE btw':
+        return btws.route(method, id, verb, query.get('after'));
       case 'GET turns':
         return this.forgetsTurns
           ? refuse(fault('turn-not-found', `There is no turn ${id}.`))

@@ -44,6 +44,11 @@ export class Exchange implements WireExchange {
     if (this.#finish()) this.#sink.end();
   }
 
+  /** All is said. */
+  complete(): void {
+    if (this.#finish()) this.#sink.end();
+  }
+
   onEnd(callback: () => void): void {
     this.#onEnd = callback;
   }
@@ -74,6 +79,10 @@ export class Stream {
 
   frame(event: string, data: unknown, id?: string): void {
     this.#exchange.write(encodeFrame({ event, data: JSON.stringify(data), ...(id === undefined ? {} : { id }) }));
+  }
+
+  complete(): void {
+    this.#exchange.complete();
   }
 
   ended(callback: () => void): void {
