@@ -21,7 +21,7 @@ export interface GatewayAddress {
 }
 
 /** @throws FaultError with the cure where there is none */
-async function findGateway({ url, token }: ConnectOptions): Promise<GatewayAddress> {
+export async function findGateway({ url, token }: ConnectOptions): Promise<GatewayAddress> {
   const named = url === undefined ? undefined : checkUrl(url);
   if (named !== undefined && token !== undefined) return { url: named, credentials: createCredentials({ token }) };
   const { data } = readConfig();

@@ -11,6 +11,7 @@ import type { RehearseOptions } from './rehearse.ts';
 import type { ServeOptions } from './serve.ts';
 import type { SessionsOptions } from './sessions.ts';
 import type { TailOptions } from './tail.ts';
+import type { TerminalOptions } from './terminal.ts';
 import type { CreateTokenOptions } from './token.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
@@ -41,6 +42,7 @@ export function createProgram(): Command {
   addServe(program);
   addTalking(program);
   addSessions(program);
+  addTerminal(program);
   addToken(program.command('token').description('issue, list and revoke tokens; make a link that opens the page'));
   addCare(program);
   return program;
@@ -141,6 +143,24 @@ function addSessions(program: Command): void {
     .argument('<file>', 'what "holdfast export" wrote')
     .action(async (file: string, options: ConnectOptions) =>
       (await import('./transfer.ts')).importSession(file, options),
+    );
+}
+
+function addTerminal(program: Command): void {
+  asJson(remote(program.command('terminal')))
+    .description("open a terminal of the gateway's machine in this one (HOLDFAST_TERMINALS=on, admins only)")
+    .argument('[command...]', 'what runs in it; without it a shell')
+    .option('--attach <id>', 'take up one that runs, here or wherever else it was open')
+    .option('--list', 'list yours', false)
+    .addHelpText(
+      'after',
+      '\nCtrl-] leaves it running; all other keys are its own. A lost connection is made again, and nothing that was printed or\n' +
+        'typed is lost or doubled. One that nobody looks at ends after a while (HOLDFAST_TERMINAL_IDLE_MS).\n' +
+        '\nExit code: that of the command; 128 and the number of the signal that ended it.\n' +
+        examples('holdfast terminal', 'holdfast terminal -- top -d 1', 'holdfast terminal --list'),
+    )
+    .action(async (command: readonly string[], options: TerminalOptions) =>
+      (await import('./terminal.ts')).terminal(command, options),
     );
 }
 

@@ -142,14 +142,24 @@ class RemoteTerminal implements Terminal {
   readonly #input: TerminalInput;
   readonly #output: TerminalOutput;
   #tellExit: (exit: TerminalExit) => void = () => {};
+  /** A reader may resize, and has no number before its first stream. */
+  readonly #begun: Promise<void>;
   #isIterated = false;
 
   constructor(terminalId: string, place: Place, options: LineOptions) {
     this.terminalId = terminalId;
     this.#line = new TerminalLine(terminalId, options);
     this.#input = new TerminalInput(this.#line);
-    this.#output = new TerminalOutput(this.#line, place, (reader, inputEnd) => this.#input.begin(reader, inputEnd));
-    if (place.reader !== undefined) this.#input.begin(place.reader, 0);
+    let begin = (_reader: number, _inputEnd: number): void => {};
+    this.#begun = new Promise((resolve) => {
+      begin = (reader, inputEnd) => {
+        this.#input.begin(reader, inputEnd);
+        resolve();
+      };
+      this.#line.signal.addEventListener('abort', () => resolve());
+    });
+    this.#output = new TerminalOutput(this.#line, place, begin);
+    if (place.reader !== undefined) begin(place.reader, 0);
     this.exit = new Promise((resolve, reject) => {
       this.#tellExit = resolve;
       this.#line.signal.addEventListener('abort', () => reject(new FaultError(this.#line.over ?? LEFT)));
@@ -180,6 +190,7 @@ class RemoteTerminal implements Terminal {
   }
 
   async resize({ cols, rows }: TerminalSize): Promise<void> {
+    await this.#begun;
     const json = { reader: this.#output.reader, cols, rows };
     await this.#line.requests.need('POST', `${this.#line.path}/resize`, { json });
   }
