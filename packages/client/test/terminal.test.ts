@@ -1,7 +1,9 @@
 /** C4: terminals, from the client through broken connections to a process on a pty. */
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
-import { diceOf, hashOfPattern, openTerminalStand, printing, readAll, textUntil } from './terminal-stand.ts';
+import { createCredentials, systemClock, TerminalClient, type Clock } from '../src/index.ts';
+import { nodeTransport } from '../src/node/index.ts';
+import { diceOf, hashOfPattern, openTerminalStand, printing, readAll, textUntil, TOKEN } from './terminal-stand.ts';
 
 const MIB = 1024 * 1024;
 
@@ -88,4 +90,69 @@ test('C4: who leaves the loop leaves nothing behind but the process, and finds i
   await again.close();
   const listed = await stand.terminals.list();
   expect(listed.filter(({ state }) => state === 'running').length).toBeLessThanOrEqual(1);
+});
+
+test('C4, A10: a token that ends in mid-stream is renewed, and the stream goes on at its byte', async () => {
+  const stand = await openTerminalStand();
+  const issue = async (): Promise<{ readonly tokenId: string; readonly accessToken: string }> =>
+    (await stand.ask('POST', '/v1/tokens', { subject: 'admin', scopes: ['admin'] })).body as never;
+  const first = await issue();
+  let renewals = 0;
+  const credentials = createCredentials({
+    token: first.accessToken,
+    refresh: async () => {
+      renewals++;
+      return { kind: 'renewed', token: (await issue()).accessToken };
+    },
+  });
+  const transport = nodeTransport();
+  onTestFinished(() => transport.close());
+  const ports = { random: () => 0.02 };
+  const terminals = new TerminalClient({ baseUrl: stand.proxy.origin, transport, credentials, ports });
+  const terminal = await terminals.open({ command: printing(3_000_000, 9) });
+  let revoked: Promise<unknown> | undefined;
+  const read = await readAll(terminal, async () => {
+    revoked ??= stand.ask('DELETE', `/v1/tokens/${first.tokenId}`);
+    await revoked;
+  });
+  expect(read).toEqual({ bytes: 3_000_000, hash: hashOfPattern(3_000_000, 9) });
+  expect(renewals).toBe(1);
+});
+
+test('C4: a connection that died without a word is found out, because it owes bytes', async () => {
+  const stand = await openTerminalStand();
+  // An hour passes in the time of a test.
+  const clock: Clock = {
+    now: () => systemClock.now() * 50,
+    after: (delayMs, callback) => systemClock.after(delayMs / 50, callback),
+  };
+  const transport = nodeTransport();
+  onTestFinished(() => transport.close());
+  const credentials = createCredentials({ token: TOKEN });
+  const ports = { random: () => 0.02, clock };
+  const terminals = new TerminalClient({ baseUrl: stand.proxy.origin, transport, credentials, ports });
+  const terminal = await terminals.open({ command: printing(400_000, 4) });
+  // The stream is the next connection; requests go on by others.
+  let stalled = 0;
+  stand.plan = () => (stalled++ === 0 ? { cut: { afterBytes: 100_000, how: 'stall' } } : {});
+  expect(await readAll(terminal)).toEqual({ bytes: 400_000, hash: hashOfPattern(400_000, 4) });
+  expect(stand.proxy.strikes).toBe(1);
+});
+
+test('C4: a terminal that is quiet is left in peace: no second stream is opened for it', async () => {
+  const stand = await openTerminalStand();
+  const clock: Clock = {
+    now: () => systemClock.now() * 100,
+    after: (delayMs, callback) => systemClock.after(delayMs / 100, callback),
+  };
+  const transport = nodeTransport();
+  onTestFinished(() => transport.close());
+  const credentials = createCredentials({ token: TOKEN });
+  const terminals = new TerminalClient({ baseUrl: stand.proxy.origin, transport, credentials, ports: { clock } });
+  const terminal = await terminals.open({ command: ['/bin/sh', '-c', 'echo one; sleep 1.5; echo two'] });
+  const chunks = terminal[Symbol.asyncIterator]();
+  await textUntil(chunks, /two/);
+  // One for the stream, one for requests.
+  expect(stand.proxy.accepted).toBe(2);
+  terminal.detach();
 });
