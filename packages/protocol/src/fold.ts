@@ -157,10 +157,13 @@ function foldAnswer(view: View, { promptId, answer, author }: EntryOf<'prompt-an
   }));
 }
 
-/** Where its turn has left the window it stands at the last one. A turn's row may be ahead of the checkpoint beside it: kept is kept once. */
+/**
+ * Where its turn has left the window, or leaves it with the next start, it stands at the last one: that turn's row is not written again.
+ * A row may be ahead of the checkpoint beside it: kept is kept once.
+ */
 function foldKeep(view: View, entry: EntryOf<'btw-keep'>): View {
   const { btwId, turnId, question, answer, agent, author, askedAt, seq } = entry;
-  const node = view.turns.find((other) => other.turnId === turnId) ?? view.turns.at(-1);
+  const node = view.turns.slice(1 - WINDOW_TURNS).find((other) => other.turnId === turnId) ?? view.turns.at(-1);
   if (node === undefined) return view;
   return onMessage(view, node.messageId, (message) => {
     const btws = message.btws ?? [];

@@ -7,7 +7,7 @@
  * C3  A request that is refused has put nothing into the log (R24).
  * C4  A queue is called full only if it was so at a moment since it was asked, with all that was on its way.
  */
-import type { Answer, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
+import type { Answer, BtwId, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
 import type { Receipt } from '@holdfast/session';
 import type { Op, Plan } from './plan.ts';
 import type { Incarnation, SimNode } from './node.ts';
@@ -232,6 +232,11 @@ export class SimClient {
         return settled && { type: 'regenerate', messageId, turnId: settled };
       case 'switch':
         return settled && { type: 'branch-switch', turnId: settled };
+      case 'keep': {
+        const btwId = this.#world.newId('b') as BtwId;
+        const [question, askedAt] = [`${text}?`, view.updatedAt ?? ''];
+        return settled && { type: 'btw-keep', btwId, turnId: settled, question, answer: text, agent: 'plain', askedAt };
+      }
       case 'set':
         return { type: 'session-set', pinned: op.roll < 0.5, readSeq: view.seq };
     }

@@ -10,6 +10,7 @@
  *  F6  An answer is what its agent said: whole where it completed, a prefix where it did not, of one call at a time.
  *      It is told of what was said on its own branch before it, and of nothing else.
  *  F7  A tool has its effect once at most (R34), and an agent is told the answer that was given (R28).
+ *  F8  A side question that was kept is in the transcript, once (C1).
  */
 import { isDeepStrictEqual } from 'node:util';
 import { pathOf, type SessionId, type TurnId, type View } from '@holdfast/protocol';
@@ -36,6 +37,7 @@ export function judgeFinished(run: Finished): void {
     judgeRest(truth, violate);
     judgeRows(sessionId, truth, run, violate);
     judgeAnswers(sessionId, truth, run.oracle, violate);
+    judgeKept(truth, violate);
     judgePrompts(truth, violate);
   }
   judgeReceipts(run);
@@ -216,6 +218,15 @@ function judgeText(turn: TurnFate, calls: readonly Call[], violate: Violate): vo
       'F6',
       `${turn.turnId} is completed with "${turn.text}"; of ${finals.map(({ id, said }) => `${id}: ${said}`).join(', ')}.`,
     );
+}
+
+/** F8. */
+function judgeKept({ view, entries }: Truth, violate: Violate): void {
+  const shown = [...view.messages, ...view.offPath].flatMap(({ btws = [] }) => btws.map(({ btwId }) => btwId));
+  const kept = entries.flatMap((entry) => (entry.type === 'btw-keep' ? [entry] : []));
+  for (const { btwId, seq } of kept)
+    if (view.earlierTurns === 0 && shown.filter((id) => id === btwId).length !== 1)
+      violate('F8', `${btwId} was kept at ${seq}; shown are ${shown.join()}.`);
 }
 
 /** As JSON gives it: absent fields are absent. */

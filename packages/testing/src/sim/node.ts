@@ -15,6 +15,8 @@ import type { WatchedStore } from './store.ts';
 const REFUSED: Fault = fault('storage-unavailable', 'The store is away.');
 const RESTART_MS = 500;
 const POLL_MS = 500;
+/** So long after it asked for a lease a process may count on it: three quarters of what the store counts. */
+const LEASE_COUNTED_MS = 7_500;
 /** Faults that do not keep a process that lives from its store. */
 const SWIFT: ReadonlySet<PlannedFault['kind']> = new Set(['crash', 'drain', 'network', 'ambush']);
 
@@ -57,6 +59,9 @@ export class SimNode {
   #process: Process;
   /** The names under which its process has had leases. */
   #holders: readonly string[] = [];
+  #renewalSentAtMs = 0;
+  /** What its process knows to be its own, and until when. */
+  #lease = { id: '', untilMs: 0 };
   /** Until when, and how, it is cut off from the store. */
   #cutOff: { readonly untilMs: number; readonly hangs: boolean } | undefined;
 
@@ -133,10 +138,11 @@ export class SimNode {
     const log = openMemoryLog({
       clock: { now: () => scheduler.nowMs },
       store,
-      step: (label) => this.#step(process, label),
+      step: (label) => (label.startsWith('renew') ? this.#renewalStep(process, label) : this.#step(process, label)),
     });
     const holders: string[] = [];
     this.#holders = holders;
+    this.#lease = { id: '', untilMs: 0 };
     const service = await openSessionService({
       log,
       agents: agentsOf({
@@ -165,7 +171,13 @@ export class SimNode {
     }
   }
 
+  /** A new name is the end of the lease under the last one. */
   #newHolder(holders: string[]): string {
+    if (this.#world.scheduler.nowMs < this.#lease.untilMs)
+      this.#world.violate(
+        'D2',
+        `${this.#lease.id} is given up, ${this.#lease.untilMs - this.#world.scheduler.nowMs} ms early.`,
+      );
     const id = this.#world.newId(this.#name);
     holders.push(id);
     return id;
@@ -184,6 +196,17 @@ export class SimNode {
     this.#world.stall = undefined;
     if (stall.dies) this.crash(stall.forMs / 10);
     else this.pause(stall.forMs);
+  }
+
+  /** What its process may count on: a renewal counts where the lease before had not run out when its answer came. */
+  async #renewalStep(process: Process, label: string): Promise<void> {
+    const { scheduler, store } = this.#world;
+    const [, id = '', done] = label.split(' ');
+    if (done === undefined) this.#renewalSentAtMs = scheduler.nowMs;
+    await this.#step(process, label);
+    if (done === undefined || process !== this.#process || !store.hasLease(id, scheduler.nowMs)) return;
+    if (this.#lease.id !== id || scheduler.nowMs < this.#lease.untilMs)
+      this.#lease = { id, untilMs: this.#renewalSentAtMs + LEASE_COUNTED_MS };
   }
 
   #step(process: Process, label: string): Promise<void> {

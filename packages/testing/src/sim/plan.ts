@@ -16,6 +16,7 @@ export type OpKind =
   | 'tool-result'
   | 'regenerate'
   | 'switch'
+  | 'keep'
   | 'set';
 
 /** What a client does next. `roll` chooses among what is there at that moment. */
@@ -125,6 +126,7 @@ const WEIGHTS: Readonly<Record<OpKind, number>> = {
   answer: 28,
   'tool-result': 7,
   regenerate: 4,
+  keep: 2,
   switch: 3,
   set: 2,
 };
