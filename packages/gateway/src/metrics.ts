@@ -1,12 +1,13 @@
 /**
  * What Prometheus reads at `/metrics`. One registry for each gateway, so that two in one process do not mix.
  */
+import type { SessionService } from '@holdfast/session';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 export interface MetricsSources {
   readers(): number;
   bytesSent(): number;
-  stats(): { readonly running: number; readonly live: number; readonly waitingForSlot: number };
+  stats(): ReturnType<SessionService['stats']>;
 }
 
 export class Metrics {
@@ -40,6 +41,12 @@ export class Metrics {
     gauge(this.registry, 'holdfast_stream_bytes', 'Bytes handed to streams since the start', () => sources.bytesSent());
     gauge(this.registry, 'holdfast_turns_running', 'Turns that run in this process', () => sources.stats().running);
     gauge(this.registry, 'holdfast_turns_waiting', 'Turns that wait for a slot', () => sources.stats().waitingForSlot);
+    gauge(
+      this.registry,
+      'holdfast_btws_running',
+      'Side questions that are answered in this process',
+      () => sources.stats().btws,
+    );
     gauge(this.registry, 'holdfast_sessions_live', 'Sessions held in memory', () => sources.stats().live);
     gauge(this.registry, 'holdfast_memory_bytes', 'Resident memory', () => process.memoryUsage.rss());
     gauge(

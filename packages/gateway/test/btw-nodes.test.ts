@@ -34,7 +34,7 @@ async function withTurn(node: Node): Promise<void> {
   await (await open(node, `/v1/sessions/s_1/turns/${turnId}/stream`)).untilType('stream-end');
 }
 
-test('C1, C2: asked on one node; read on, asked again, cancelled and kept on the other', async () => {
+test('C1, C2: asked on one node; read on, asked again, cancelled, kept and erased with its session on the other', async () => {
   await using server = await startPostgres();
   const url = await server.createDatabase('btws');
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-btw-'));
@@ -70,6 +70,11 @@ test('C1, C2: asked on one node; read on, asked again, cancelled and kept on the
   expect(await ask(a, 'POST', `${BTW}/${idIn(short)}/keep`)).toEqual({ ...kept, duplicate: true });
   const { view } = await ask(a, 'GET', '/v1/sessions/s_1');
   expect(view.messages.at(-1).btws).toHaveLength(1);
+
+  const orphan = await open(a, BTW, { question: '/scene plain tokens=2000 rate=50' });
+  await orphan.untilType('btw-delta');
+  await fetch(`${b.url}/v1/sessions/s_1`, { method: 'DELETE', headers: { authorization: `Bearer ${ROOT}` } });
+  expect((await orphan.untilType('goodbye')).at(-1)?.json.reason).toBe('session-deleted');
   await closeBoth();
 });
 

@@ -76,6 +76,10 @@ export class Btws implements BtwService {
     this.#ports = ports;
   }
 
+  get running(): number {
+    return this.#runs.size;
+  }
+
   start(): void {
     this.#every(SWEEP_MS, () => this.#sweep());
     this.#every(EXPIRE_MS, () => this.#ports.log.expire());

@@ -104,7 +104,12 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     revokeGrant: (owner, tool) => grants.revoke(owner, tool),
     putBlob: (_owner, mediaType, chunks) => blobs.put(mediaType, chunks),
     getBlob: (hash) => blobs.get(hash),
-    stats: () => ({ running: ownership.running, live: lives.size, waitingForSlot: ownership.waiting }),
+    stats: () => ({
+      running: ownership.running,
+      live: lives.size,
+      waitingForSlot: ownership.waiting,
+      btws: btws.running,
+    }),
     drain: async (budgetMs) => {
       commands.shut();
       await Promise.all([ownership.drain(budgetMs), btws.drain(budgetMs)]);

@@ -187,7 +187,7 @@ export interface SessionService {
     Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
   >;
   /** Numbers for metrics. */
-  stats(): { readonly running: number; readonly live: number; readonly waitingForSlot: number };
+  stats(): { readonly running: number; readonly live: number; readonly waitingForSlot: number; readonly btws: number };
   /** No new turns; running ones may finish until the budget ends, then they end `interrupted: shutdown`. Resolves when none runs. */
   drain(budgetMs: number): Promise<void>;
   close(): Promise<void>;

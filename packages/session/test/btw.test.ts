@@ -66,6 +66,27 @@ test('C1: what is kept is found by a search, is in older pages, and is there for
   await world.close();
 });
 
+test('C1: kept once, also where a turn’s row is ahead of the checkpoint that is loaded with it', async () => {
+  const world = await World.open([inWords]);
+  await world.say('hello');
+  await world.idle();
+  const btwId = await ask(world, 'zebra?');
+  await read(world, btwId);
+  // A checkpoint follows 256 entries: the turn that was asked about is in it.
+  for (let rows: readonly unknown[] = []; rows.length === 0;) {
+    await world.say('hello');
+    await world.idle();
+    rows = await world.log.rows.list({ table: 'checkpoint', limit: 1 });
+  }
+  await world.service.btws.keep(world.sessionId, btwId, 'ann');
+  await expect.poll(async () => (await world.service.list({ words: 'zebra', limit: 5 })).sessions.length).toBe(1);
+  const again = await World.open([inWords], { store: world.store, sessionId: world.sessionId });
+  expect((await again.view()).messages.flatMap(({ btws = [] }) => btws)).toHaveLength(1);
+  expect(await again.view()).toEqual(await world.view());
+  await again.close();
+  await world.close();
+});
+
 test('C1: a later turn is told what was kept', async () => {
   const told: number[] = [];
   const agent = scripted(
@@ -130,6 +151,12 @@ test('C2: of a question that has ended nothing is left: no timer, no reader', as
   await world.service.btws.cancel(world.sessionId, btwId, 'ann');
   expect((await reading).outcome).toBe('cancelled');
   await expect.poll(ofQuestions).toEqual(before);
+  // One that nobody reads, of a session that is deleted.
+  await ask(world, 'why?');
+  expect(ofQuestions().length).toBe(before.length + 2);
+  await world.service.delete(world.sessionId);
+  await expect.poll(ofQuestions).toEqual(before);
+  expect(world.service.stats().btws).toBe(0);
   await world.close();
 });
 
