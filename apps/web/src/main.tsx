@@ -31,7 +31,7 @@ async function enterAnew(code: string): Promise<boolean> {
 }
 
 /** What was let in may be sent out again: a cookie expires, a token is revoked. */
-function Entered({ me }: { readonly me: Subject | null }): ReactNode {
+function Entered(props: { readonly me: Subject | null; readonly terminals: boolean }): ReactNode {
   const [isOut, setOut] = useState(false);
   const isRefused = useConnection().kind === 'closed';
   useEffect(() => {
@@ -42,7 +42,7 @@ function Entered({ me }: { readonly me: Subject | null }): ReactNode {
       isOver = true;
     };
   }, [isRefused]);
-  return isOut ? <SignIn onCode={enterAnew} /> : <App drafts={drafts} me={me} />;
+  return isOut ? <SignIn onCode={enterAnew} /> : <App drafts={drafts} {...props} />;
 }
 
 function clientOf(access: Access): HoldfastClient {
@@ -63,7 +63,10 @@ createRoot(root).render(
         <SignIn onCode={enterAnew} />
       ) : (
         <HoldfastProvider client={clientOf(access)}>
-          <Entered me={access.kind === 'in' ? access.subject : null} />
+          <Entered
+            me={access.kind === 'in' ? access.subject : null}
+            terminals={access.kind === 'in' && access.terminals}
+          />
         </HoldfastProvider>
       )}
     </Notices>

@@ -10,6 +10,8 @@ import { faultText } from '../session/explain.ts';
 import { SessionPage } from '../session/session-page.tsx';
 import type { RowIntents } from '../sidebar/session-row.tsx';
 import { Sidebar } from '../sidebar/sidebar.tsx';
+import { TerminalPanel } from '../terminal/terminal-panel.tsx';
+import { IconButton } from '../ui/button.tsx';
 import { useNotify, type Notify } from '../ui/notices.tsx';
 import { useDelay } from '../ui/use-timer.ts';
 import { Connection } from './connection.tsx';
@@ -21,16 +23,19 @@ import { useNewerVersion } from './version.ts';
 export interface AppProps {
   readonly drafts: Drafts;
   readonly me: Subject | null;
+  /** Whether the gateway opens terminals for this person. */
+  readonly terminals: boolean;
 }
 
 const SEARCH_DELAY_MS = 120;
 
-export function App({ drafts, me }: AppProps): ReactNode {
+export function App({ drafts, me, terminals }: AppProps): ReactNode {
   const client = useClient();
   const sessionId = useSessionIdHere();
   const sessions = useSessions();
   const connection = useConnection();
   const [isDrawerOpen, setDrawerOpen] = useState(false);
+  const [isTerminalOpen, setTerminalOpen] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   const notify = useNotify();
   const later = useDelay();
@@ -59,7 +64,16 @@ export function App({ drafts, me }: AppProps): ReactNode {
             foot={
               <>
                 <Connection state={connection} onNow={() => client.nudge()} />
-                <Preferences />
+                <Preferences>
+                  {terminals ? (
+                    <IconButton
+                      icon="terminal"
+                      label="Terminal"
+                      pressed={isTerminalOpen}
+                      onClick={() => setTerminalOpen(!isTerminalOpen)}
+                    />
+                  ) : null}
+                </Preferences>
               </>
             }
           />
@@ -77,6 +91,11 @@ export function App({ drafts, me }: AppProps): ReactNode {
         <ErrorBoundary what="The page" resetKey={sessionId}>
           <SessionPage sessionId={sessionId} me={me} drafts={drafts} onDrawer={() => setDrawerOpen(true)} />
         </ErrorBoundary>
+        {isTerminalOpen ? (
+          <ErrorBoundary what="The terminal">
+            <TerminalPanel onClose={() => setTerminalOpen(false)} />
+          </ErrorBoundary>
+        ) : null}
       </div>
     </div>
   );
@@ -123,6 +142,8 @@ function useKeys(
 ): void {
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent): void => {
+      // A terminal's keys are its program's.
+      if (event.target instanceof Element && event.target.closest('.terminal-screen') !== null) return;
       if (event.key.toLowerCase() === 'k' && (event.ctrlKey || event.metaKey) && !event.altKey) {
         event.preventDefault();
         setDrawerOpen(true);

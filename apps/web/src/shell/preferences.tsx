@@ -14,10 +14,11 @@ const THEMES: Readonly<Record<Theme, { readonly icon: IconName; readonly label: 
   dark: { icon: 'moon', label: 'Dark' },
 };
 
-export function Preferences(): ReactNode {
+export function Preferences({ children }: { readonly children?: ReactNode }): ReactNode {
   const theme = useTheme();
   return (
     <div className="preferences">
+      {children}
       <Missing />
       <NotificationSwitch />
       <IconButton icon={THEMES[theme].icon} label={THEMES[theme].label} onClick={() => chooseTheme(nextTheme(theme))} />

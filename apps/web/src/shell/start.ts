@@ -5,7 +5,7 @@
 import type { Subject } from '@holdfast/protocol/entry';
 
 export type Access =
-  | { readonly kind: 'in'; readonly subject: Subject }
+  | { readonly kind: 'in'; readonly subject: Subject; /** Whether it may open some. */ readonly terminals: boolean }
   /** No cookie, or one that is not good any more. */
   | { readonly kind: 'out' }
   /** The gateway was not reached, or could not say. What is kept here can be seen meanwhile. */
@@ -27,7 +27,10 @@ export async function enter(baseUrl: string, code: string | null): Promise<Acces
     // A link that was used before is no loss where the cookie that it gave is still good.
     if (code !== null) await ask(`${baseUrl}/v1/start`, { method: 'POST', body: JSON.stringify({ code }) });
     const me = await ask(`${baseUrl}/v1/me`);
-    if (me.ok) return { kind: 'in', subject: ((await me.json()) as { readonly subject: Subject }).subject };
+    if (me.ok) {
+      const { subject, terminals } = (await me.json()) as { readonly subject: Subject; readonly terminals?: boolean };
+      return { kind: 'in', subject, terminals: terminals === true };
+    }
     return { kind: me.status === 401 || me.status === 403 ? 'out' : 'unknown' };
   } catch {
     return { kind: 'unknown' };

@@ -35,7 +35,7 @@ const grantSchema = z
   })
   .meta({ id: 'TokenGrant' });
 
-export function tokenRoutes({ tokens, config, clock, door, pageUrl }: Context): readonly Route[] {
+export function tokenRoutes({ tokens, terminals, config, clock, door, pageUrl }: Context): readonly Route[] {
   return [
     post('/v1/tokens', {
       right: 'admin',
@@ -149,6 +149,7 @@ export function tokenRoutes({ tokens, config, clock, door, pageUrl }: Context): 
               scopes: z.array(scopeSchema),
               tokenId: z.string().nullable(),
               expiresAt: z.iso.datetime().nullable(),
+              terminals: z.boolean(),
             }),
           },
         },
@@ -157,7 +158,13 @@ export function tokenRoutes({ tokens, config, clock, door, pageUrl }: Context): 
         const { subject, tokenId = null, expiresAt } = principal;
         const scopes = (['read', 'write', 'admin'] as const).filter((scope) => mayUse(principal, scope));
         return Promise.resolve(
-          ok({ subject, scopes, tokenId, expiresAt: expiresAt === null ? null : isoTime(expiresAt) }),
+          ok({
+            subject,
+            scopes,
+            tokenId,
+            expiresAt: expiresAt === null ? null : isoTime(expiresAt),
+            terminals: terminals.isOn && mayUse(principal, 'admin'),
+          }),
         );
       },
     }),

@@ -59,14 +59,8 @@ export class Terminals {
     this.#spawn = options.config.terminals.on === 'on' ? loadPty(options.clock) : undefined;
   }
 
-  get size(): number {
-    return this.#terminals.size;
-  }
-
-  get memoryBytes(): number {
-    let bytes = 0;
-    for (const terminal of this.#terminals.values()) bytes += terminal.memoryBytes;
-    return bytes;
+  get isOn(): boolean {
+    return this.#spawn !== undefined;
   }
 
   open(principal: Principal, { clientId, command, cols, rows }: TerminalRequest): Opened {
