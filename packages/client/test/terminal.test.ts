@@ -1,4 +1,12 @@
 /** C4: terminals, from the client through broken connections to a process on a pty. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+
+import { configOf, startGateway, type RunningGateway } from '@holdfast/gateway';
+import { systemClock as logClock } from '@holdfast/log';
+import { openMemoryLog } from '@holdfast/log/memory';
+import { startBalancer } from '@holdfast/testing/balancer';
 import { expect, onTestFinished, test } from 'vitest';
 
 import { createCredentials, systemClock, TerminalClient, type Clock } from '../src/index.ts';
@@ -156,3 +164,49 @@ test('C4: a terminal that is quiet is left in peace: no second stream is opened 
   expect(stand.proxy.accepted).toBe(2);
   terminal.detach();
 });
+
+test('C4: behind a balancer that knows nothing, a node that has not the terminal says so, and the client asks until it meets the one that has', async () => {
+  const gateways = await Promise.all([0, 1].map(() => openNode()));
+  const balancer = await startBalancer(gateways.map(({ port }) => port));
+  const transport = nodeTransport();
+  onTestFinished(async () => {
+    transport.close();
+    await balancer.close();
+  });
+  const credentials = createCredentials({ token: TOKEN });
+  const ports = { random: () => 0.02 };
+  const terminals = new TerminalClient({ baseUrl: balancer.origin, transport, credentials, ports });
+  const terminal = await terminals.open({ command: ['/bin/sh', '-c', 'stty raw -echo; echo ready; exec head -c 60'] });
+  const chunks = terminal[Symbol.asyncIterator]();
+  await textUntil(chunks, /ready/);
+  for (let n = 0; n < 10; n++) {
+    balancer.cutAll();
+    await terminal.write(`typed${n}`);
+  }
+  await textUntil(chunks, /typed0.*typed9/);
+  // One that no node has any more is lost, after some tries.
+  const lost = terminals.attach(terminal.terminalId.replace(/tm_.{8}/, 'tm_00000000'));
+  await expect(lost[Symbol.asyncIterator]().next()).rejects.toMatchObject({ fault: { kind: 'terminal-elsewhere' } });
+});
+
+/** As one of many nodes sees itself. */
+async function openNode(): Promise<RunningGateway> {
+  const log = openMemoryLog({ clock: logClock });
+  const data = await mkdtemp(path.join(tmpdir(), 'holdfast-node-'));
+  const config = configOf({
+    port: 0,
+    data,
+    store: { kind: 'postgres', url: 'postgres://nobody@nowhere/none' },
+    token: TOKEN,
+    log: 'silent',
+    drainMs: 100,
+    terminals: { ...configOf({}).terminals, on: 'on' },
+  });
+  const gateway = await startGateway(config, { log });
+  onTestFinished(async () => {
+    await gateway.close();
+    await log.close();
+    await rm(data, { recursive: true });
+  });
+  return gateway;
+}

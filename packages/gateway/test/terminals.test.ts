@@ -1,5 +1,7 @@
 /** Terminals over HTTP: who may have one, what each request does at its edges, and every way for one to end. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { onTestFinished, expect, test } from 'vitest';
 import { openMemoryLog } from '@holdfast/log/memory';
 import { systemClock } from '@holdfast/log';
@@ -108,7 +110,7 @@ test("C4: a terminal is its opener's: another admin does not see it", async () =
   expect((await api.call('GET', '/v1/terminals')).body.terminals).toMatchObject([{ terminalId: terminal.terminalId }]);
 });
 
-test('C4: a program on a terminal has a short environment: no secret of the gateway', async () => {
+test("C4: a program on a terminal has a short environment and no descriptor of the gateway's: no secret, no socket", async () => {
   process.env['HOLDFAST_TERMINAL_TEST'] = 'secret-1';
   process.env['SOME_API_KEY'] = 'secret-2';
   onTestFinished(() => {
@@ -116,11 +118,11 @@ test('C4: a program on a terminal has a short environment: no secret of the gate
     delete process.env['SOME_API_KEY'];
   });
   const api = await open({}, { workspace: '/usr' });
-  const reader = await stream(api, at(await start(api, 'env; pwd'), '/stream'));
+  const reader = await stream(api, at(await start(api, 'env; pwd; readlink /proc/$$/fd/*'), '/stream'));
   expect(await reader.ended()).toBe('clean');
   expect(reader.rest()).toContain('TERM=xterm-256color');
-  expect(reader.rest()).toMatch(/\r\n\/usr\r\n$/);
-  expect(reader.rest()).not.toMatch(/secret|HOLDFAST/);
+  expect(reader.rest()).toMatch(/\r\n\/usr\r\n\/dev\/pts\//);
+  expect(reader.rest()).not.toMatch(/secret|HOLDFAST|socket:|anon_inode:/);
 });
 
 test('C4: opened twice with one client id: one terminal', async () => {
@@ -307,9 +309,13 @@ test("C4: another node's terminal is elsewhere where nodes share a store; alone,
   const id = `/v1/terminals/tm_0123abcd_${'0'.repeat(24)}`;
   expect((await api.call('GET', id)).body).toMatchObject({ status: 404, fault: 'terminal-not-found' });
   const log = openMemoryLog({ clock: systemClock });
-  onTestFinished(() => log.close());
+  const data = mkdtempSync(join(tmpdir(), 'holdfast-node-'));
+  onTestFinished(async () => {
+    await log.close();
+    rmSync(data, { recursive: true });
+  });
   const many = await openApi(
-    { terminals: { ...DEFAULTS, on: 'on' }, store: { kind: 'postgres', url: 'postgres://nobody@nowhere/none' } },
+    { terminals: { ...DEFAULTS, on: 'on' }, data, store: { kind: 'postgres', url: 'postgres://nobody@nowhere/none' } },
     { log },
   );
   expect((await many.call('GET', id)).body).toMatchObject({

@@ -3,7 +3,8 @@
  *
  * 1. A fault becomes problem details (RFC 9457) with its advice: `retryAfterMs` in the body, `Retry-After` in whole seconds.
  * 2. Every answer says how it may be kept: API answers are `no-store`.
- * 3. A body that was not read to its end closes the connection: what is left of it is nobody's next request.
+ * 3. A body that was not read to its end closes the connection: what is left of it is nobody's next request. So does a request that came to the
+ *    wrong place (421): by the same connection the next try would come here again.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Readable } from 'node:stream';
@@ -22,6 +23,8 @@ const STATUS = {
   stream: 200,
   unready: 503,
 } as const;
+
+const MISDIRECTED = 421;
 
 /** Of every answer, files too. */
 const ALWAYS: Headers = {
@@ -97,7 +100,7 @@ function sendFault(refusal: Fault, incoming: IncomingMessage, headers: Headers):
       ? {}
       : { 'retry-after': String(Math.max(1, Math.ceil(refusal.retryAfterMs / 1_000))) };
   const challenge = refusal.kind === 'unauthorized' ? { 'www-authenticate': 'Bearer realm="holdfast"' } : {};
-  const close = incoming.complete ? {} : { connection: 'close' };
+  const close = incoming.complete && status !== MISDIRECTED ? {} : { connection: 'close' };
   // A fault that never crosses HTTP got here by a mistake of ours.
   return send(status === 0 ? 500 : status, JSON.stringify(problemOf(refusal)), {
     ...headers,
