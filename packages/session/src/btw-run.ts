@@ -58,7 +58,7 @@ export class BtwRun {
     this.#finish(end);
   }
 
-  /** A store that does not answer is not asked again. */
+  /** The process ends: a store that does not answer is not asked again. */
   giveUp(): void {
     this.#retries = false;
     this.#finish('silent');

@@ -6,8 +6,8 @@
  * 1. Start and end frame it; the end closes the stream. Deltas and the end are fenced: one process answers.
  * 2. Anybody may append that a reader has come or gone and that it is to be cancelled, on any node. Readers are not told.
  */
-import type { BtwEvent, BtwId, SessionId } from '@holdfast/protocol';
-import type { StreamName } from '@holdfast/log';
+import type { BtwEnd, BtwEvent, BtwId, BtwStart, SessionId } from '@holdfast/protocol';
+import type { Log, LogRecord, Refused, StreamName } from '@holdfast/log';
 
 export type BtwEntry =
   | BtwEvent
@@ -32,3 +32,36 @@ export const btwEventOf = (record: { readonly bytes: Uint8Array }): BtwEvent | u
   const entry = decodeBtw(record);
   return entry.type === 'btw-start' || entry.type === 'btw-delta' || entry.type === 'btw-end' ? entry : undefined;
 };
+
+// ── reading ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+export async function readStart(
+  log: Log,
+  stream: StreamName,
+): Promise<{ readonly kind: 'start'; readonly start: BtwStart; readonly at: number } | Refused> {
+  const page = await log.read(stream, { after: 0, limit: 1 });
+  if (page.kind !== 'page') return page.kind === 'truncated' ? { kind: 'missing' } : page;
+  const [record] = page.records;
+  const start = record === undefined ? undefined : decodeBtw(record);
+  return record === undefined || start?.type !== 'btw-start'
+    ? { kind: 'missing' }
+    : { kind: 'start', start, at: record.at };
+}
+
+/** All that was answered; without an end it is still being answered. */
+export async function readWhole(
+  log: Log,
+  stream: StreamName,
+): Promise<{ readonly kind: 'whole'; readonly answer: string; readonly end: BtwEnd | undefined } | Refused> {
+  const records: LogRecord[] = [];
+  for (;;) {
+    const page = await log.read(stream, { after: records.length });
+    if (page.kind !== 'page') return page.kind === 'truncated' ? { kind: 'missing' } : page;
+    if (page.records.length === 0) break;
+    records.push(...page.records);
+  }
+  const entries = records.map(decodeBtw);
+  const end = entries.at(-1);
+  const answer = entries.map((entry) => (entry.type === 'btw-delta' ? entry.text : '')).join('');
+  return { kind: 'whole', answer, end: end?.type === 'btw-end' ? end : undefined };
+}

@@ -13,37 +13,39 @@
 import { createHash } from 'node:crypto';
 import {
   fault,
-  turnIdOfItem,
-  type BtwEnd,
   type BtwId,
   type BtwStart,
   type ClientId,
   type Command,
   type Cursor,
-  type Fault,
   type SessionId,
   type Subject,
-  type TurnId,
   type View,
 } from '@holdfast/protocol';
-import type { Log, LogRecord, Refused, StreamName } from '@holdfast/log';
+import type { Log, StreamName } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import type { Blobs } from './blobs.ts';
 import { answersBtws, BtwRun, type BtwAgent } from './btw-run.ts';
-import { BTW_CONSUMER, BTW_TABLE, btwStreamOf, decodeBtw, encodeBtw } from './btw-stream.ts';
-import type { Clock, Timer } from './clock.ts';
+import {
+  BTWS_MAX,
+  faultOfStream,
+  invalidCursor,
+  NO_LEASE,
+  notFound,
+  NOTHING_TO_ASK_ABOUT,
+  PROCESS_BTWS_MAX,
+  tooMany,
+  unfinished,
+  unsupported,
+} from './btw-refusal.ts';
+import { BTW_CONSUMER, BTW_TABLE, btwStreamOf, encodeBtw, readStart, readWhole } from './btw-stream.ts';
+import type { Clock } from './clock.ts';
 import { refused, SHUTTING_DOWN } from './refusal.ts';
 import { streamOf } from './rows.ts';
 import { conversationOf } from './run.ts';
 import type { BtwAttachment, BtwService, Receipt, Result, SessionService } from './service.ts';
 
-const BTWS_MAX = 4;
-const PROCESS_BTWS_MAX = 256;
 const KEPT_MS = 600_000;
-const SWEEP_MS = 5_000;
-const EXPIRE_MS = 60_000;
-const SWEEP_PAGE = 256;
-const RETRY_MS = 2_000;
 
 export interface BtwPorts {
   readonly log: Log;
@@ -67,7 +69,6 @@ export class Btws implements BtwService {
   readonly #countByAsker = new Map<string, number>();
   /** Readers that are gone and whose leaving is on its way into the log. */
   readonly #leaving = new Set<Promise<unknown>>();
-  readonly #timers = new Set<Timer>();
   #count = 0;
   #admits = true;
   #closed = false;
@@ -78,11 +79,6 @@ export class Btws implements BtwService {
 
   get running(): number {
     return this.#runs.size;
-  }
-
-  start(): void {
-    this.#every(SWEEP_MS, () => this.#sweep());
-    this.#every(EXPIRE_MS, () => this.#ports.log.expire());
   }
 
   // ── asking ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,7 +114,7 @@ export class Btws implements BtwService {
 
   /** Rule 2. */
   async #askedBefore(sessionId: SessionId, btwId: BtwId, { question }: Ask): Promise<Asked | undefined> {
-    const first = await this.#first(sessionId, btwId);
+    const first = await readStart(this.#ports.log, btwStreamOf(sessionId, btwId));
     if (first.kind === 'missing') return undefined;
     if (first.kind !== 'start') return refused(faultOfStream(first, btwId));
     if (first.start.question === question) return { kind: 'ok', btwId, duplicate: true };
@@ -137,9 +133,9 @@ export class Btws implements BtwService {
     if (found.kind === 'fault') return { asked: found };
     const { view } = found;
     const agent = agents.get(view.agent ?? defaultAgent);
-    const turnId = turnAskedAbout(view);
+    const turnId = view.turn?.turnId ?? view.leaf;
     if (agent === undefined || !answersBtws(agent)) return { asked: refused(unsupported(view.agent ?? defaultAgent)) };
-    if (turnId === undefined) return { asked: refused(NOTHING_TO_ASK_ABOUT) };
+    if (turnId === null) return { asked: refused(NOTHING_TO_ASK_ABOUT) };
     const holder = holderId();
     if (holder === undefined) return { asked: refused(NO_LEASE) };
     const { author, question } = ask;
@@ -232,8 +228,8 @@ export class Btws implements BtwService {
     });
     if (noted.kind === 'appended') return { kind: 'ok', result: 'cancelling' };
     if (noted.kind !== 'closed') return refused(noted.kind === 'unavailable' ? noted.fault : notFound(btwId));
-    const whole = await this.#whole(sessionId, btwId);
-    if (whole.kind === 'fault') return whole;
+    const whole = await readWhole(this.#ports.log, btwStreamOf(sessionId, btwId));
+    if (whole.kind !== 'whole') return refused(faultOfStream(whole, btwId));
     return { kind: 'ok', result: 'already-ended', ...(whole.end === undefined ? {} : { outcome: whole.end.outcome }) };
   }
 
@@ -245,8 +241,8 @@ export class Btws implements BtwService {
       const kept = await this.#ports.log.findKey(streamOf(sessionId), clientId);
       return kept === undefined ? found : { kind: 'ok', seq: kept.first, duplicate: true };
     }
-    const whole = await this.#whole(sessionId, btwId);
-    if (whole.kind === 'fault') return whole;
+    const whole = await readWhole(this.#ports.log, btwStreamOf(sessionId, btwId));
+    if (whole.kind !== 'whole') return refused(faultOfStream(whole, btwId));
     if (whole.end?.outcome !== 'completed' && whole.end?.outcome !== 'limit')
       return refused(unfinished(btwId, whole.end));
     const { question, agent, turnId } = found.start;
@@ -259,46 +255,15 @@ export class Btws implements BtwService {
 
   // ── streams ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #first(
-    sessionId: SessionId,
-    btwId: BtwId,
-  ): Promise<{ readonly kind: 'start'; readonly start: BtwStart; readonly at: number } | Refused> {
-    const page = await this.#ports.log.read(btwStreamOf(sessionId, btwId), { after: 0, limit: 1 });
-    if (page.kind !== 'page') return page.kind === 'truncated' ? { kind: 'missing' } : page;
-    const [record] = page.records;
-    const start = record === undefined ? undefined : decodeBtw(record);
-    return record === undefined || start?.type !== 'btw-start'
-      ? { kind: 'missing' }
-      : { kind: 'start', start, at: record.at };
-  }
-
   /** Another's question is not there. */
   async #find(
     sessionId: SessionId,
     btwId: BtwId,
     author: Subject,
   ): Promise<Result<{ readonly start: BtwStart; readonly at: number }>> {
-    const first = await this.#first(sessionId, btwId);
+    const first = await readStart(this.#ports.log, btwStreamOf(sessionId, btwId));
     if (first.kind !== 'start') return refused(faultOfStream(first, btwId));
     return first.start.author === author ? { ...first, kind: 'ok' } : refused(notFound(btwId));
-  }
-
-  async #whole(
-    sessionId: SessionId,
-    btwId: BtwId,
-  ): Promise<Result<{ readonly answer: string; readonly end: BtwEnd | undefined }>> {
-    const records: LogRecord[] = [];
-    for (;;) {
-      const page = await this.#ports.log.read(btwStreamOf(sessionId, btwId), { after: records.length });
-      if (page.kind === 'truncated') return refused(notFound(btwId));
-      if (page.kind !== 'page') return refused(faultOfStream(page, btwId));
-      if (page.records.length === 0) break;
-      records.push(...page.records);
-    }
-    const entries = records.map(decodeBtw);
-    const end = entries.at(-1);
-    const answer = entries.map((entry) => (entry.type === 'btw-delta' ? entry.text : '')).join('');
-    return { kind: 'ok', answer, end: end?.type === 'btw-end' ? end : undefined };
   }
 
   /** Rule 5. Running ones hear of it by their streams' end. */
@@ -308,31 +273,7 @@ export class Btws implements BtwService {
     for (const { stream } of rows) await log.delete(stream);
   }
 
-  // ── what others left, and the end ───────────────────────────────────────────────────────────────────────────────────
-
-  /** Rule 4. */
-  async #sweep(): Promise<void> {
-    const { log, holderId } = this.#ports;
-    const holder = holderId();
-    if (holder === undefined || !this.#admits) return;
-    const nowMs = await log.now();
-    for (const stream of await log.consumers.pending(BTW_CONSUMER, { limit: SWEEP_PAGE })) {
-      const found = await log.stat(stream);
-      // One that was created this moment is about to be taken by who was asked.
-      if (found.kind !== 'state' || nowMs - found.state.createdAt < SWEEP_MS) continue;
-      const acquired = await log.consumers.acquire(stream, BTW_CONSUMER, holder);
-      if (acquired.kind === 'acquired') await this.#interrupt(stream, acquired.epoch, found.state.head);
-    }
-  }
-
-  async #interrupt(stream: StreamName, epoch: number, head: number): Promise<void> {
-    const { log } = this.#ports;
-    const end = { ...INTERRUPTED, fault: 'owner-lost', reason: 'The process that answered it died.' } as const;
-    const fence = { consumer: BTW_CONSUMER, epoch };
-    const said = await log.append(stream, { records: [encodeBtw(end)], fence, close: true });
-    const upTo = said.kind === 'appended' ? said.last : head;
-    await log.consumers.release(stream, BTW_CONSUMER, { epoch, upTo });
-  }
+  // ── the end ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /** Nothing new is asked; what is being answered may end within the budget. */
   async drain(budgetMs: number): Promise<void> {
@@ -345,77 +286,26 @@ export class Btws implements BtwService {
   async close(): Promise<void> {
     this.#admits = false;
     this.#closed = true;
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
     this.#interruptAll();
+    for (const run of this.#runs) run.giveUp();
     await Promise.all([this.#allEnded(), ...this.#leaving]);
   }
 
   #interruptAll(): void {
-    for (const run of this.#runs) run.end({ ...INTERRUPTED, fault: 'shutdown', reason: 'The gateway shut down.' });
+    for (const run of this.#runs) run.end(SHUT_DOWN);
   }
 
   async #allEnded(): Promise<void> {
     await Promise.allSettled([...this.#runs].map((run) => run.ended));
   }
-
-  #every(ms: number, run: () => Promise<unknown>): void {
-    if (this.#closed) return;
-    const timer = this.#ports.clock.after(ms, () => {
-      this.#timers.delete(timer);
-      void run()
-        .catch(this.#ports.onError)
-        .finally(() => this.#every(ms, run));
-    });
-    this.#timers.add(timer);
-  }
 }
 
-const INTERRUPTED = { type: 'btw-end', outcome: 'interrupted' } as const;
+const SHUT_DOWN = {
+  type: 'btw-end',
+  outcome: 'interrupted',
+  fault: 'shutdown',
+  reason: 'The gateway shut down.',
+} as const;
 
 const btwIdOf = ({ author, clientId }: Ask): BtwId =>
   `b_${createHash('sha256').update(`${author}\n${clientId}`).digest('base64url').slice(0, 24)}` as BtwId;
-
-const turnAskedAbout = ({ turn, leaf, queue }: View): TurnId | undefined => {
-  const [next] = queue;
-  return turn?.turnId ?? leaf ?? (next === undefined ? undefined : turnIdOfItem(next));
-};
-
-const notFound = (btwId: BtwId): Fault =>
-  fault('btw-not-found', `There is no side question ${btwId} here, or not any more. Ask it again.`);
-
-const faultOfStream = (gone: Refused, btwId: BtwId): Fault =>
-  gone.kind === 'unavailable' ? gone.fault : notFound(btwId);
-
-const unfinished = (btwId: BtwId, end: BtwEnd | undefined): Fault =>
-  fault(
-    'btw-unfinished',
-    end === undefined
-      ? `The side question ${btwId} is still being answered. Keep it when its answer is whole.`
-      : `The side question ${btwId} ended ${end.outcome}. Only a whole answer can be kept; ask it again.`,
-    { facts: { state: end?.outcome ?? 'running' } },
-  );
-
-const unsupported = (agent: string): Fault =>
-  fault('btw-unsupported', `The agent ${agent} answers no side questions. Send it as a message instead.`);
-
-const tooMany = (ofAsker: number): Fault =>
-  fault(
-    'too-many-btws',
-    ofAsker >= BTWS_MAX
-      ? `${BTWS_MAX} side questions of yours are being answered in this session. Cancel one, or wait.`
-      : `${PROCESS_BTWS_MAX} side questions are being answered here. Wait a moment.`,
-    { retryAfterMs: RETRY_MS, facts: { btwsMax: BTWS_MAX } },
-  );
-
-const invalidCursor = (btwId: BtwId): Fault =>
-  fault('invalid-cursor', `The cursor names no record of ${btwId}. Read it from its start: leave the cursor out.`);
-
-const NOTHING_TO_ASK_ABOUT: Fault = fault(
-  'turn-not-found',
-  'The session has no turn yet to ask about. Send a message first.',
-);
-
-const NO_LEASE: Fault = fault('storage-unavailable', 'This process has no lease on the store. Ask again in a moment.', {
-  retryAfterMs: RETRY_MS,
-});

@@ -6,6 +6,7 @@ import type { Log } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import { Blobs } from './blobs.ts';
 import { Btws } from './btws.ts';
+import { BtwSweep } from './btw-sweep.ts';
 import { systemClock, type Clock } from './clock.ts';
 import { Commands } from './commands.ts';
 import { Grants } from './grants.ts';
@@ -68,6 +69,12 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     submit: (sessionId, command) => commands.submit(sessionId, command),
     onError: options.onError ?? (() => undefined),
   });
+  const btwSweep = new BtwSweep({
+    log,
+    clock,
+    holderId: () => ownership.holderId,
+    onError: options.onError ?? (() => undefined),
+  });
   const commands = new Commands({
     log,
     clock,
@@ -79,7 +86,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     wake: (sessionId) => ownership.wake(sessionId),
   });
   await ownership.start();
-  btws.start();
+  btwSweep.start();
   return {
     agents,
     btws,
@@ -116,6 +123,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     },
     close: async () => {
       commands.close();
+      btwSweep.close();
       await btws.close();
       await ownership.close();
       lives.close();

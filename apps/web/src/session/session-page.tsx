@@ -58,7 +58,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   const said = useAnnouncement(state);
 
   const isAsking = sessionId !== null && askingIn === sessionId;
-  const canAsk = view.turns.length > 0 || view.queue.length > 0;
+  const canAsk = view.turns.length > 0;
 
   useReadMark(session, state);
   const stop = useStop(intents, view);
