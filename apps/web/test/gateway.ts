@@ -27,6 +27,8 @@ export interface Gateway extends AsyncDisposable {
   /** A session with this title. @returns its id. */
   open(title: string, pinned?: boolean): Promise<string>;
   say(sessionId: string, text: string): Promise<void>;
+  /** How many side questions are being answered. */
+  btws(): Promise<number>;
   /** So many short turns. */
   fill(sessionId: string, turns: number): Promise<void>;
   /** SIGKILL: nothing is said, nothing is put in order. */
@@ -58,6 +60,10 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
       return session.sessionId;
     },
     say: async (sessionId, text) => void (await ask('POST', `/v1/sessions/${sessionId}/messages`, { text })),
+    btws: async () => {
+      const metrics = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${TOKEN}` } });
+      return Number(/^holdfast_btws_running (\d+)$/m.exec(await metrics.text())?.[1]);
+    },
     fill: async (sessionId, turns) => {
       const text = '/scene plain tokens=30 rate=0 delay=0';
       for (let sent = 0; sent < turns; sent += QUEUE_STEP) {
