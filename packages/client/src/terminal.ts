@@ -87,7 +87,8 @@ export interface Terminal extends AsyncIterable<TerminalChunk> {
    */
   readonly exit: Promise<TerminalExit>;
   /**
-   * Resolves when the gateway has typed it. To one that was attached it is typed once the iterator has begun.
+   * Resolves when the gateway has typed it. To one that was attached it is typed once the iterator has begun. Of what was under way when
+   * the process ended nobody knows whether it was read.
    *
    * @throws FaultError `rate-limited` where 1 MiB waits, `terminal-ended`, `terminal-taken`, `cancelled`
    */

@@ -47,7 +47,8 @@ test('C4: input is typed once, though every other answer is lost', async () => {
   const typed = Array.from({ length: 60 }, (_, n) => `typed-${String(n).padStart(4, '0')}`);
   void (async () => {
     for (const text of typed) await terminal.write(text);
-  })();
+    // The answer to the last one may be lost, and the process gone that it ended.
+  })().catch(() => {});
   let text = '';
   for (;;) {
     const next = await chunks.next();
