@@ -8,6 +8,7 @@ export interface MetricsSources {
   readers(): number;
   bytesSent(): number;
   stats(): ReturnType<SessionService['stats']>;
+  readonly terminals: { readonly size: number; readonly memoryBytes: number };
 }
 
 export class Metrics {
@@ -46,6 +47,13 @@ export class Metrics {
       'holdfast_btws_running',
       'Side questions that are answered in this process',
       () => sources.stats().btws,
+    );
+    gauge(this.registry, 'holdfast_terminals', 'Terminals, with those that have exited', () => sources.terminals.size);
+    gauge(
+      this.registry,
+      'holdfast_terminal_bytes',
+      'Output held for their readers',
+      () => sources.terminals.memoryBytes,
     );
     gauge(this.registry, 'holdfast_sessions_live', 'Sessions held in memory', () => sources.stats().live);
     gauge(this.registry, 'holdfast_memory_bytes', 'Resident memory', () => process.memoryUsage.rss());

@@ -186,6 +186,7 @@ class Gateway implements RunningGateway {
       encoder: new EntryEncoder(),
       feed: new Feed({ service, clock, onError }),
       metrics: new Metrics({
+        terminals,
         readers: () => readers.size,
         bytesSent: () => readers.bytesSent,
         stats: () => service.stats(),

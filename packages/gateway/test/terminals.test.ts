@@ -132,6 +132,9 @@ test('C4: opened twice with one client id: one terminal', async () => {
   const second = await api.call('POST', '/v1/terminals', body);
   expect([first.status, second.status]).toEqual([201, 200]);
   expect(second.body.terminalId).toBe(first.body.terminalId);
+  const { text } = await api.call('GET', '/metrics');
+  expect(text).toMatch(/^holdfast_terminals 1$/m);
+  expect(text).toMatch(/^holdfast_terminal_bytes \d{3,}$/m);
 });
 
 test('C4: so many of a subject, so many in all; one that has exited makes room', async () => {

@@ -132,6 +132,10 @@ export class Terminal {
     return this.#seat?.wire !== undefined;
   }
 
+  get memoryBytes(): number {
+    return this.#ring.memoryBytes;
+  }
+
   status(): TerminalStatus {
     const { start, confirmed, end } = this.#ring;
     const exit = this.#life.kind === 'exited' ? this.#life.exit : null;

@@ -63,6 +63,15 @@ export class Terminals {
     return this.#spawn !== undefined;
   }
 
+  get size(): number {
+    return this.#terminals.size;
+  }
+
+  /** What their output takes. */
+  get memoryBytes(): number {
+    return [...this.#terminals.values()].reduce((bytes, terminal) => bytes + terminal.memoryBytes, 0);
+  }
+
   open(principal: Principal, { clientId, command, cols, rows }: TerminalRequest): Opened {
     const { subject } = principal;
     const spawn = this.#spawn;
