@@ -3,9 +3,12 @@
  * this process alone.
  *
  * 1. Only the user can read it (0600), and it is replaced as a whole: a reader sees one gateway's or none's.
- * 2. It is removed at the end; what a killed process left is told apart by its token, which no gateway takes any more.
+ * 2. It is there before the first request is answered, which is why it is written in one turn of the event loop: a command that
+ *    outlives a restart reads the new token where the old one is refused, and would find the old one again.
+ * 3. It is removed at the end; what a killed process left is told apart by its token, which no gateway takes any more.
  */
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdirSync, renameSync, writeFileSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const FILE = 'gateway.json';
@@ -17,12 +20,12 @@ export interface LocalGateway {
 }
 
 /** @returns how to remove it. */
-export async function announceLocally(directory: string, gateway: LocalGateway): Promise<() => Promise<void>> {
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+export function announceLocally(directory: string, gateway: LocalGateway): () => Promise<void> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
   const path = join(directory, FILE);
   const draft = `${path}.${gateway.pid}`;
-  await writeFile(draft, `${JSON.stringify(gateway)}\n`, { mode: 0o600 });
-  await rename(draft, path);
+  writeFileSync(draft, `${JSON.stringify(gateway)}\n`, { mode: 0o600 });
+  renameSync(draft, path);
   return async () => {
     const present = await readLocalGateway(directory);
     if (present?.token === gateway.token) await rm(path, { force: true });

@@ -119,11 +119,12 @@ class Gateway implements RunningGateway {
     this.#address = await listen(this.#server, this.#config, this.#scheme);
     this.#closers.unshift(() => closeServer(this.#server));
     const { logger, announce, defaultAgent } = this.#parts;
-    await announce(this.url);
+    // With nothing awaited since the port was bound.
     if (this.#config.store.kind !== 'memory')
       this.#closers.unshift(
-        await announceLocally(this.#config.data, { url: this.url, pid: process.pid, token: this.adminToken }),
+        announceLocally(this.#config.data, { url: this.url, pid: process.pid, token: this.adminToken }),
       );
+    await announce(this.url);
     this.#phase = 'ready';
     logger.info({ address: this.url, store: this.#config.store.kind, agent: defaultAgent }, 'ready');
   }

@@ -3,14 +3,14 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { FaultError } from '@holdfast/protocol';
 import { expect, onTestFinished, test } from 'vitest';
-import { configOf, loadConfig, startGateway } from '../src/index.ts';
+import { configOf, loadConfig, readLocalGateway, startGateway } from '../src/index.ts';
 import { EventReader, openApi, ROOT } from './harness.ts';
 import { TLS_CERT, TLS_KEY } from './tls.ts';
 
@@ -28,6 +28,26 @@ test('a port that is taken is a fault that says what to do', async () => {
   const fault = await faultOf(startGateway(configOf({ ...quiet, port: api.gateway.port })));
   expect(fault?.kind).toBe('address-in-use');
   expect(fault?.detail).toContain('HOLDFAST_PORT');
+});
+
+test('R36: whoever is answered finds the new token: a command that outlives a restart is not refused for good', async () => {
+  const data = mkdtempSync(join(tmpdir(), 'holdfast-data-'));
+  onTestFinished(() => rmSync(data, { recursive: true, force: true }));
+  const before = await startGateway(configOf({ port: 0, data, log: 'silent' }));
+  const [{ port }, stale] = [before, await readLocalGateway(data)];
+  await before.close();
+  writeFileSync(join(data, 'gateway.json'), JSON.stringify(stale));
+
+  const starting = startGateway(configOf({ port, data, log: 'silent' }));
+  onTestFinished(async () => (await starting).close());
+  const headers = { authorization: `Bearer ${stale!.token}` };
+  for (;;) {
+    const answer = await fetch(`http://127.0.0.1:${port}/v1/me`, { headers }).catch(() => undefined);
+    if (answer === undefined) continue;
+    expect(answer.status).toBe(401);
+    break;
+  }
+  expect((await readLocalGateway(data))?.token).not.toBe(stale!.token);
 });
 
 test('a host that is not of this machine, an agent and a certificate that are not there are faults', async () => {

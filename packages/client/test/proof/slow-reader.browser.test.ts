@@ -22,7 +22,7 @@ const BYTES = 256 * MIB;
 const STEP_BYTES = 64 * MIB;
 const GROWTH_BYTES_MAX = 8 * MIB;
 /** What was let go of goes back to the kernel in the background: that is waited for. */
-const LOOKS_MAX = 60;
+const LOOKS_MAX = 200;
 const LOOKS_AT_ONCE = 5;
 /** What the client, the renderer and the network process may hold, besides the kernel. */
 const AHEAD_BYTES_MAX = 12 * MIB;
