@@ -47,292 +47,235 @@ export interface ByteStreamCase {
 
 const MIB = 1024 * 1024;
 
+/** Each is run as a test of this name, wherever the suite runs. */
+const test = (name: string, run: ByteStreamCase['run']): ByteStreamCase => ({ name, run });
+
 export const byteStreamCases: readonly ByteStreamCase[] = [
-  {
-    name: 'A1: opening resolves once with status, headers and a body',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const { status, headers, body } = await open(setting, connection, '/bytes', { bytes: 100_000 });
-      equal(status, 200, 'status');
-      equal(headers.get('content-type'), 'application/octet-stream', 'a header');
-      equal(await readPattern(body), 100_000, 'bytes');
-      equal((await open(setting, connection, '/status', { status: 503 })).status, 503, 'status of an error');
-    },
-  },
-  {
-    name: 'A1: a body goes out whole with every method, and the connection is good for the next request',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const headers = { authorization: 'Bearer good' };
-      for (const method of ['DELETE', 'POST', 'PATCH', 'PUT', 'DELETE']) {
-        const sent = `${method} é`;
-        const request = { url: at(setting, '/guarded'), method, headers, body: sent };
-        const { status, body } = await openByteStream(connection, request);
-        equal(`${status} ${await body.text()}`, `200 ${sent}`, 'answer');
-      }
-    },
-  },
-  {
-    name: 'A2: opening on a closed connection rejects with cancelled and sends nothing',
-    async run(setting) {
+  test('A1: opening resolves once with status, headers and a body', async (setting) => {
+    await using connection = setting.transport.open();
+    const { status, headers, body } = await open(setting, connection, '/bytes', { bytes: 100_000 });
+    equal(status, 200, 'status');
+    equal(headers.get('content-type'), 'application/octet-stream', 'a header');
+    equal(await readPattern(body), 100_000, 'bytes');
+    equal((await open(setting, connection, '/status', { status: 503 })).status, 503, 'status of an error');
+  }),
+  test('A1: a body goes out whole with every method, and the connection is good for the next request', async (setting) => {
+    await using connection = setting.transport.open();
+    const headers = { authorization: 'Bearer good' };
+    for (const method of ['DELETE', 'POST', 'PATCH', 'PUT', 'DELETE']) {
+      const sent = `${method} é`;
+      const request = { url: at(setting, '/guarded'), method, headers, body: sent };
+      const { status, body } = await openByteStream(connection, request);
+      equal(`${status} ${await body.text()}`, `200 ${sent}`, 'answer');
+    }
+  }),
+  test('A2: opening on a closed connection rejects with cancelled and sends nothing', async (setting) => {
+    const connection = setting.transport.open();
+    connection.close();
+    equal(await faultOf(open(setting, connection, '/bytes')), 'cancelled', 'fault');
+    equal((await facts(setting)).requests, 0, 'requests that the server saw');
+  }),
+  test('A2: closing at any instant of the open rejects with cancelled or gives a body that ends so', async (setting) => {
+    for (let instant = 0; instant < 30; instant++) {
       const connection = setting.transport.open();
+      const opened = open(setting, connection, '/head');
+      for (let i = 0; i < instant; i++) await (i < 20 ? undefined : tick(setting, 1));
       connection.close();
-      equal(await faultOf(open(setting, connection, '/bytes')), 'cancelled', 'fault');
-      equal((await facts(setting)).requests, 0, 'requests that the server saw');
-    },
-  },
-  {
-    name: 'A2: closing at any instant of the open rejects with cancelled or gives a body that ends so',
-    async run(setting) {
-      for (let instant = 0; instant < 30; instant++) {
-        const connection = setting.transport.open();
-        const opened = open(setting, connection, '/head');
-        for (let i = 0; i < instant; i++) await (i < 20 ? undefined : tick(setting, 1));
-        connection.close();
-        const kind = await faultOf(opened.then(({ body }) => readPattern(body)));
-        equal(kind, 'cancelled', `fault at instant ${instant}`);
-      }
-    },
-  },
-  {
-    name: 'A3: a waiter that comes after the failure gets the real fault, and nobody an unhandled rejection',
-    async run(setting) {
+      const kind = await faultOf(opened.then(({ body }) => readPattern(body)));
+      equal(kind, 'cancelled', `fault at instant ${instant}`);
+    }
+  }),
+  test('A3: a waiter that comes after the failure gets the real fault, and nobody an unhandled rejection', async (setting) => {
+    await using connection = setting.transport.open();
+    const refused = openByteStream(connection, { url: setting.deadUrl });
+    let settled = false;
+    refused.catch(() => (settled = true));
+    while (!settled) await tick(setting, 5);
+    equal(await faultOf(refused), 'disconnected', 'fault');
+  }),
+  test('A3: a body that was over before it is read gives every byte and its real end', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 50_000, end: 'hang' });
+    while (body.bufferedBytes < 50_000) await tick(setting, 5);
+    await (await open(setting, setting.transport.open(), '/cut')).body.text();
+    await facts(setting, 'closed');
+    await tick(setting, 20);
+    const { bytes, kind } = await readToFault(body);
+    equal(bytes, 50_000, 'bytes');
+    equal(kind, 'disconnected', 'fault');
+  }),
+  test('A4: cancel before headers closes the socket at once', async (setting) => {
+    const connection = setting.transport.open();
+    const opened = open(setting, connection, '/never');
+    await facts(setting, 'requests');
+    const before = setting.clock.now();
+    connection.close();
+    equal(await faultOf(opened), 'cancelled', 'fault');
+    await facts(setting, 'closed');
+    holds(setting.clock.now() - before < 2000, 'the server sees it within a round trip');
+  }),
+  test('A4: a signal ends one request and leaves its connection to others', async (setting) => {
+    await using connection = setting.transport.open();
+    const stop = new AbortController();
+    const opened = open(setting, connection, '/never', {}, { signal: stop.signal });
+    await facts(setting, 'requests');
+    stop.abort();
+    equal(await faultOf(opened), 'cancelled', 'fault');
+    await facts(setting, 'closed');
+    const { body } = await open(setting, connection, '/bytes', { bytes: 10 });
+    equal(await readPattern(body), 10, 'bytes of the next request');
+    equal(
+      await faultOf(open(setting, connection, '/bytes', {}, { signal: stop.signal })),
+      'cancelled',
+      'aborted before',
+    );
+  }),
+  test('A5: break, return and throw end the request', async (setting) => {
+    const leave: ((body: SafeByteStream) => Promise<void>)[] = [
+      async (body) => {
+        for await (const _ of body) break;
+      },
+      async (body) => {
+        for await (const _ of body.lines()) throw new Error('the reader failed');
+      },
+      async (body) => void (await body[Symbol.asyncIterator]().return?.()),
+      async (body) => {
+        for await (const _ of body.events()) break;
+      },
+    ];
+    for (const [index, by] of leave.entries()) {
       await using connection = setting.transport.open();
-      const refused = openByteStream(connection, { url: setting.deadUrl });
-      let settled = false;
-      refused.catch(() => (settled = true));
-      while (!settled) await tick(setting, 5);
-      equal(await faultOf(refused), 'disconnected', 'fault');
-    },
-  },
-  {
-    name: 'A3: a body that was over before it is read gives every byte and its real end',
-    async run(setting) {
+      const { body } = await script(setting, connection, ['data: 1\n\n', 'data: 2\n\n'], 'hang');
+      await by(body).catch(() => {});
+      await facts(setting, 'closed', index + 1);
+    }
+  }),
+  test('A5: a reader that never waits: false and a throw end the request, and the throw is its caller’s', async (setting) => {
+    for (const [index, leaves] of [false, true].entries()) {
       await using connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/bytes', { bytes: 50_000, end: 'hang' });
-      while (body.bufferedBytes < 50_000) await tick(setting, 5);
-      await (await open(setting, setting.transport.open(), '/cut')).body.text();
-      await facts(setting, 'closed');
-      await tick(setting, 20);
-      const { bytes, kind } = await readToFault(body);
-      equal(bytes, 50_000, 'bytes');
-      equal(kind, 'disconnected', 'fault');
-    },
-  },
-  {
-    name: 'A4: cancel before headers closes the socket at once',
-    async run(setting) {
-      const connection = setting.transport.open();
-      const opened = open(setting, connection, '/never');
-      await facts(setting, 'requests');
-      const before = setting.clock.now();
-      connection.close();
-      equal(await faultOf(opened), 'cancelled', 'fault');
-      await facts(setting, 'closed');
-      holds(setting.clock.now() - before < 2000, 'the server sees it within a round trip');
-    },
-  },
-  {
-    name: 'A4: a signal ends one request and leaves its connection to others',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const stop = new AbortController();
-      const opened = open(setting, connection, '/never', {}, { signal: stop.signal });
-      await facts(setting, 'requests');
-      stop.abort();
-      equal(await faultOf(opened), 'cancelled', 'fault');
-      await facts(setting, 'closed');
-      const { body } = await open(setting, connection, '/bytes', { bytes: 10 });
-      equal(await readPattern(body), 10, 'bytes of the next request');
-      equal(
-        await faultOf(open(setting, connection, '/bytes', {}, { signal: stop.signal })),
-        'cancelled',
-        'aborted before',
-      );
-    },
-  },
-  {
-    name: 'A5: break, return and throw end the request',
-    async run(setting) {
-      const leave: ((body: SafeByteStream) => Promise<void>)[] = [
-        async (body) => {
-          for await (const _ of body) break;
-        },
-        async (body) => {
-          for await (const _ of body.lines()) throw new Error('the reader failed');
-        },
-        async (body) => void (await body[Symbol.asyncIterator]().return?.()),
-        async (body) => {
-          for await (const _ of body.events()) break;
-        },
-      ];
-      for (const [index, by] of leave.entries()) {
-        await using connection = setting.transport.open();
-        const { body } = await script(setting, connection, ['data: 1\n\n', 'data: 2\n\n'], 'hang');
-        await by(body).catch(() => {});
-        await facts(setting, 'closed', index + 1);
-      }
-    },
-  },
-  {
-    name: 'A5: a reader that never waits: false and a throw end the request, and the throw is its caller’s',
-    async run(setting) {
-      for (const [index, leaves] of [false, true].entries()) {
-        await using connection = setting.transport.open();
-        const { body } = await script(setting, connection, ['data: 1\n\n', 'data: 2\n\n'], 'hang');
-        let chunks = 0;
-        const reading = body.each(() => {
-          chunks++;
-          if (leaves) throw new RangeError('the reader failed');
-          return false;
-        });
-        const ending = await reading.then(() => 'resolved', String);
-        equal(ending, leaves ? 'RangeError: the reader failed' : 'resolved', 'how it ended');
-        equal(chunks, 1, 'chunks');
-        await facts(setting, 'closed', index + 1);
-      }
-    },
-  },
-  {
-    name: 'A6: a reader that never waits gets every byte as it comes, and then the end',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/bytes', { bytes: 300_000 });
-      equal(await eachOfPattern(body), 300_000, 'bytes');
-      equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
-    },
-  },
-  {
-    name: 'A6: a reader that never waits and comes late gets every accepted byte, and then the fault, once',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/bytes', { bytes: 300_000, end: 'hang' });
-      while (body.bufferedBytes < 300_000) await tick(setting, 5);
-      connection.close();
-      let bytes = 0;
-      const reading = body.each((chunk) => (bytes += chunk.length) > 0);
-      equal(await faultOf(reading), 'cancelled', 'fault');
-      equal(bytes, 300_000, 'bytes');
-      equal(body.bufferedBytes, 0, 'what waits');
-      equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
-    },
-  },
-  {
-    name: 'A6: a connection closed in mid-stream ends the iterator after every accepted byte',
-    async run(setting) {
-      const connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/bytes', { bytes: 900_000, end: 'hang' });
-      while (body.bufferedBytes < 900_000) await tick(setting, 5);
-      connection.close();
-      const { bytes, kind } = await readToFault(body);
-      equal(bytes, 900_000, 'bytes');
-      equal(kind, 'cancelled', 'fault');
-      await facts(setting, 'closed');
-    },
-  },
-  {
-    name: 'A6: cancelling by the reader drops what waits and wakes a pending read',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/head');
-      const pending = readToFault(body);
-      body.cancel();
-      equal((await pending).kind, 'cancelled', 'fault');
-      equal(await readPattern(body), 0, 'bytes afterwards');
-      await facts(setting, 'closed');
-    },
-  },
-  {
-    name: 'A7: a reader that does not read stops the sender, and loses nothing',
-    async run(setting) {
-      const total = setting.platformBytesMax + 32 * MIB;
-      await using connection = setting.transport.open();
-      const { body } = await open(setting, connection, '/bytes', { bytes: total });
-      const still = await standstill(setting);
-      holds(still < setting.platformBytesMax, `the server stands still at ${still} bytes`);
-      holds(body.bufferedBytes > MIB, 'the queue is filled eagerly up to the high mark');
-      holds(body.bufferedBytes < 3 * MIB, `the overshoot is one chunk: ${body.bufferedBytes}`);
-      equal(await readPattern(body), total, 'bytes');
-      holds(body.pauses >= 1 && body.pauses <= total / (MIB * 0.75) + 1, `${body.pauses} pauses`);
-    },
-  },
-  {
-    name: 'A7: the marks are options, and a pause never outlives the drain',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const marks = { highWaterBytes: 4096, lowWaterBytes: 1024 };
-      const { body } = await open(setting, connection, '/bytes', { bytes: 4 * MIB, chunk: 1000 }, marks);
-      equal(await readPattern(body), 4 * MIB, 'bytes');
-      equal(body.bufferedBytes, 0, 'what waits at the end');
-    },
-  },
-  {
-    name: 'A8: lines over any chunking: split UTF-8, CRLF, CR, a byte order mark, no final newline',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const text = '\uFEFFeins\r\nzwei\rdrei\n\n漢字🎉\r\r\n\uFEFFfünf\nlast';
-      const bytes = new TextEncoder().encode(text);
-      const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
-      const { body } = await script(setting, connection, chunks);
-      const lines: string[] = [];
-      for await (const line of body.lines()) lines.push(line);
-      const expected = ['eins', 'zwei', 'drei', '', '漢字🎉', '', '\uFEFFfünf', 'last'];
-      equal(JSON.stringify(lines), JSON.stringify(expected), 'lines');
-    },
-  },
-  {
-    name: 'A8: a line larger than the watermark passes, one larger than the cap is a typed fault',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const chunks = Array.from({ length: 40 }, () => 'y'.repeat(65_536));
-      const { body } = await script(setting, connection, chunks);
-      let length = 0;
-      for await (const line of body.lines()) length += line.length;
-      equal(length, 40 * 65_536, 'characters');
-      const { body: again } = await script(setting, connection, chunks);
-      equal(await faultOf(again.lines(MIB).next()), 'line-too-large', 'fault');
-    },
-  },
-  {
-    name: 'A10: a 401 is drained, refreshed once for all callers, and retried on the same connection',
-    async run(setting) {
-      let refreshes = 0;
-      const credentials = createCredentials({
-        token: 'stale',
-        refresh: async () => {
-          refreshes++;
-          await tick(setting, 10);
-          return { kind: 'renewed', token: 'good' };
-        },
+      const { body } = await script(setting, connection, ['data: 1\n\n', 'data: 2\n\n'], 'hang');
+      let chunks = 0;
+      const reading = body.each(() => {
+        chunks++;
+        if (leaves) throw new RangeError('the reader failed');
+        return false;
       });
-      const url = at(setting, '/guarded', { bytes: 20_000 });
-      const answers = await Promise.all(
-        [1, 2, 3].map(async (json) => {
-          await using connection = setting.transport.open();
-          const { status, body } = await streamPostWithRetry(connection, { url, json }, credentials);
-          return `${status} ${await body.text()}`;
-        }),
+      const ending = await reading.then(() => 'resolved', String);
+      equal(ending, leaves ? 'RangeError: the reader failed' : 'resolved', 'how it ended');
+      equal(chunks, 1, 'chunks');
+      await facts(setting, 'closed', index + 1);
+    }
+  }),
+  test('A6: a reader that never waits gets every byte as it comes, and then the end', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 300_000 });
+    equal(await eachOfPattern(body), 300_000, 'bytes');
+    equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
+  }),
+  test('A6: a reader that never waits and comes late gets every accepted byte, and then the fault, once', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 300_000, end: 'hang' });
+    while (body.bufferedBytes < 300_000) await tick(setting, 5);
+    connection.close();
+    let bytes = 0;
+    const reading = body.each((chunk) => (bytes += chunk.length) > 0);
+    equal(await faultOf(reading), 'cancelled', 'fault');
+    equal(bytes, 300_000, 'bytes');
+    equal(body.bufferedBytes, 0, 'what waits');
+    equal(await faultOf(body.each(() => true)), 'none', 'a second reader finds the end');
+  }),
+  test('A6: a connection closed in mid-stream ends the iterator after every accepted byte', async (setting) => {
+    const connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 900_000, end: 'hang' });
+    while (body.bufferedBytes < 900_000) await tick(setting, 5);
+    connection.close();
+    const { bytes, kind } = await readToFault(body);
+    equal(bytes, 900_000, 'bytes');
+    equal(kind, 'cancelled', 'fault');
+    await facts(setting, 'closed');
+  }),
+  test('A6: cancelling by the reader drops what waits and wakes a pending read', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/head');
+    const pending = readToFault(body);
+    body.cancel();
+    equal((await pending).kind, 'cancelled', 'fault');
+    equal(await readPattern(body), 0, 'bytes afterwards');
+    await facts(setting, 'closed');
+  }),
+  test('A7: a reader that does not read stops the sender, and loses nothing', async (setting) => {
+    const total = setting.platformBytesMax + 32 * MIB;
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: total });
+    const still = await standstill(setting);
+    holds(still < setting.platformBytesMax, `the server stands still at ${still} bytes`);
+    holds(body.bufferedBytes > MIB, 'the queue is filled eagerly up to the high mark');
+    holds(body.bufferedBytes < 3 * MIB, `the overshoot is one chunk: ${body.bufferedBytes}`);
+    equal(await readPattern(body), total, 'bytes');
+    holds(body.pauses >= 1 && body.pauses <= total / (MIB * 0.75) + 1, `${body.pauses} pauses`);
+  }),
+  test('A7: the marks are options, and a pause never outlives the drain', async (setting) => {
+    await using connection = setting.transport.open();
+    const marks = { highWaterBytes: 4096, lowWaterBytes: 1024 };
+    const { body } = await open(setting, connection, '/bytes', { bytes: 4 * MIB, chunk: 1000 }, marks);
+    equal(await readPattern(body), 4 * MIB, 'bytes');
+    equal(body.bufferedBytes, 0, 'what waits at the end');
+  }),
+  test('A8: lines over any chunking: split UTF-8, CRLF, CR, a byte order mark, no final newline', async (setting) => {
+    await using connection = setting.transport.open();
+    const text = '\uFEFFeins\r\nzwei\rdrei\n\n漢字🎉\r\r\n\uFEFFfünf\nlast';
+    const bytes = new TextEncoder().encode(text);
+    const chunks = Array.from(bytes, (byte) => Uint8Array.of(byte));
+    const { body } = await script(setting, connection, chunks);
+    const lines: string[] = [];
+    for await (const line of body.lines()) lines.push(line);
+    const expected = ['eins', 'zwei', 'drei', '', '漢字🎉', '', '\uFEFFfünf', 'last'];
+    equal(JSON.stringify(lines), JSON.stringify(expected), 'lines');
+  }),
+  test('A8: a line larger than the watermark passes, one larger than the cap is a typed fault', async (setting) => {
+    await using connection = setting.transport.open();
+    const chunks = Array.from({ length: 40 }, () => 'y'.repeat(65_536));
+    const { body } = await script(setting, connection, chunks);
+    let length = 0;
+    for await (const line of body.lines()) length += line.length;
+    equal(length, 40 * 65_536, 'characters');
+    const { body: again } = await script(setting, connection, chunks);
+    equal(await faultOf(again.lines(MIB).next()), 'line-too-large', 'fault');
+  }),
+  test('A10: a 401 is drained, refreshed once for all callers, and retried on the same connection', async (setting) => {
+    let refreshes = 0;
+    const credentials = createCredentials({
+      token: 'stale',
+      refresh: async () => {
+        refreshes++;
+        await tick(setting, 10);
+        return { kind: 'renewed', token: 'good' };
+      },
+    });
+    const url = at(setting, '/guarded', { bytes: 20_000 });
+    const answers = await Promise.all(
+      [1, 2, 3].map(async (json) => {
+        await using connection = setting.transport.open();
+        const { status, body } = await streamPostWithRetry(connection, { url, json }, credentials);
+        return `${status} ${await body.text()}`;
+      }),
+    );
+    equal(answers.join(), '200 1,200 2,200 3', 'answers');
+    equal(refreshes, 1, 'refreshes');
+    equal((await facts(setting)).requests, 6, 'requests');
+  }),
+  test('A10: a second 401 and a refused refresh are terminal, one that did not get through is not', async (setting) => {
+    await using connection = setting.transport.open();
+    const post = (refresh?: Parameters<typeof createCredentials>[0]['refresh']): Promise<unknown> =>
+      streamPostWithRetry(
+        connection,
+        { url: at(setting, '/guarded') },
+        createCredentials({ token: 'stale', ...(refresh === undefined ? {} : { refresh }) }),
       );
-      equal(answers.join(), '200 1,200 2,200 3', 'answers');
-      equal(refreshes, 1, 'refreshes');
-      equal((await facts(setting)).requests, 6, 'requests');
-    },
-  },
-  {
-    name: 'A10: a second 401 and a refused refresh are terminal, one that did not get through is not',
-    async run(setting) {
-      await using connection = setting.transport.open();
-      const post = (refresh?: Parameters<typeof createCredentials>[0]['refresh']): Promise<unknown> =>
-        streamPostWithRetry(
-          connection,
-          { url: at(setting, '/guarded') },
-          createCredentials({ token: 'stale', ...(refresh === undefined ? {} : { refresh }) }),
-        );
-      equal(await faultOf(post(async () => ({ kind: 'renewed', token: 'bad' }))), 'auth-refused', 'second 401');
-      equal(await faultOf(post()), 'auth-refused', 'no refresh');
-      equal(await faultOf(post(() => Promise.reject(new Error('no network')))), 'auth-unavailable', 'lost refresh');
-    },
-  },
+    equal(await faultOf(post(async () => ({ kind: 'renewed', token: 'bad' }))), 'auth-refused', 'second 401');
+    equal(await faultOf(post()), 'auth-refused', 'no refresh');
+    equal(await faultOf(post(() => Promise.reject(new Error('no network')))), 'auth-unavailable', 'lost refresh');
+  }),
 ];
 
 // ------------------------------------------------------------------------------------------------------ the tools

@@ -47,276 +47,246 @@ type Handlers = EventStreamOptions['handlers'];
 
 const WORDS = ['wort ', '漢字', '🎉', 'é', '\n', '"', 'a longer piece of text '];
 
+/** Each is run as a test of this name, wherever the suite runs. */
+const test = (name: string, run: PortableCase['run']): PortableCase => ({ name, run });
+
 export const portableCases: readonly PortableCase[] = [
-  {
-    name: 'B1, B5: cut at sixty places, every entry comes once and the text is equal',
-    async run(setting) {
-      const server = steer(setting);
-      const texts = Array.from({ length: 2_000 }, (_, i) => `${WORDS[i % WORDS.length]}${i}`);
-      const cuts = Array.from({ length: 60 }, (_, i) => (i * 7919) % 5_003);
-      await server({ append: { sessionId: setting.key, texts }, cuts });
-      const { stream, reader, errors } = follow(setting, { place: '0' });
+  test('B1, B5: cut at sixty places, every entry comes once and the text is equal', async (setting) => {
+    const server = steer(setting);
+    const texts = Array.from({ length: 2_000 }, (_, i) => `${WORDS[i % WORDS.length]}${i}`);
+    const cuts = Array.from({ length: 60 }, (_, i) => (i * 7919) % 5_003);
+    await server({ append: { sessionId: setting.key, texts }, cuts });
+    const { stream, reader, errors } = follow(setting, { place: '0' });
+    stream.start();
+    await until(() => reader.seq === texts.length);
+    equal(reader.text, texts.join(''), 'text');
+    equal(errors.length, 0, 'errors');
+    holds((await server({})).opened > 60, 'it was cut as often');
+    await gone(stream, server);
+  }),
+  test('B2, B3: starts, stops and restarts in any order leave one stream, and a close none', async (setting) => {
+    const server = steer(setting);
+    await server({ append: { sessionId: setting.key, texts: ['a', 'b'] } });
+    const { stream, reader } = follow(setting, { place: '0' });
+    stream.stop();
+    equal(stream.state.kind, 'idle', 'a stop before any start');
+    for (let i = 0; i < 100; i++) {
       stream.start();
-      await until(() => reader.seq === texts.length);
-      equal(reader.text, texts.join(''), 'text');
-      equal(errors.length, 0, 'errors');
-      holds((await server({})).opened > 60, 'it was cut as often');
-      await gone(stream, server);
-    },
-  },
-  {
-    name: 'B2, B3: starts, stops and restarts in any order leave one stream, and a close none',
-    async run(setting) {
-      const server = steer(setting);
-      await server({ append: { sessionId: setting.key, texts: ['a', 'b'] } });
-      const { stream, reader } = follow(setting, { place: '0' });
+      await microtasks(i % 9);
+      if (i % 10 === 0) await until(() => stream.state.kind === 'reading');
+      if (i % 3 === 0) stream.restart();
       stream.stop();
-      equal(stream.state.kind, 'idle', 'a stop before any start');
-      for (let i = 0; i < 100; i++) {
-        stream.start();
-        await microtasks(i % 9);
-        if (i % 10 === 0) await until(() => stream.state.kind === 'reading');
-        if (i % 3 === 0) stream.restart();
-        stream.stop();
-      }
-      for (let i = 0; i < 3; i++) stream.start();
-      await until(() => reader.seq === 2);
-      await until(async () => (await server({})).readers === 1);
-      equal(reader.text, 'ab', 'text');
-      await gone(stream, server);
-      stream.start();
-      equal(stream.state.kind, 'closed', 'a start after the close');
-    },
-  },
-  {
-    name: 'B4, R42, R46: a token that expires and one that is rotated lose nothing and double nothing',
-    async run(setting) {
-      const server = steer(setting);
-      let refreshes = 0;
-      const credentials = createCredentials({
-        token: 'stale',
-        refresh: async () => {
-          refreshes++;
-          return { kind: 'renewed', token: 'fresh' };
-        },
-      });
-      await server({ token: 'fresh', append: { sessionId: setting.key, texts: ['a'] } });
-      const { stream, reader } = follow(setting, { place: '0', credentials });
-      stream.start();
-      await until(() => reader.seq === 1);
-      equal(refreshes, 1, 'refreshes');
-      const { opened } = await server({ token: 'newer', append: { sessionId: setting.key, texts: ['b'] } });
-      await until(() => reader.seq === 2);
-      credentials.set('newer');
-      await until(async () => (await server({})).opened === opened + 1);
-      await server({ append: { sessionId: setting.key, texts: ['c'] } });
-      await until(() => reader.seq === 3);
-      equal(reader.text, 'abc', 'text');
-      await server({ token: null });
-      await gone(stream, server);
-    },
-  },
-  {
-    name: 'B5, R51: a goodbye is heeded for as long as it says; lost connections are retried with a growing pause',
-    async run(setting) {
-      const server = steer(setting);
-      const clock = new HandClock();
-      const pauses: number[] = [];
-      const { stream, reader } = follow(setting, { place: '0', clock, pauses });
-      await server({ append: { sessionId: setting.key, texts: ['a'] } });
-      stream.start();
-      await until(() => reader.seq === 1);
-      const data = JSON.stringify({ reason: 'shutdown', retryAfterMs: 4_000 });
-      await server({ say: encodeFrame({ event: 'goodbye', data }), cuts: [1, 1, 1] });
-      for (let i = 1; i <= 4; i++) {
-        await until(() => pauses.length === i);
-        clock.advance(pauses.at(-1) ?? 0);
-      }
-      await until(() => stream.state.kind === 'reading');
-      holds((pauses[0] ?? 0) >= 4_000, `the server's advice: ${pauses.join()}`);
-      holds((pauses[3] ?? 0) > (pauses[2] ?? 0), `the pause grows: ${pauses.join()}`);
-      await gone(stream, server);
+    }
+    for (let i = 0; i < 3; i++) stream.start();
+    await until(() => reader.seq === 2);
+    await until(async () => (await server({})).readers === 1);
+    equal(reader.text, 'ab', 'text');
+    await gone(stream, server);
+    stream.start();
+    equal(stream.state.kind, 'closed', 'a start after the close');
+  }),
+  test('B4, R42, R46: a token that expires and one that is rotated lose nothing and double nothing', async (setting) => {
+    const server = steer(setting);
+    let refreshes = 0;
+    const credentials = createCredentials({
+      token: 'stale',
+      refresh: async () => {
+        refreshes++;
+        return { kind: 'renewed', token: 'fresh' };
+      },
+    });
+    await server({ token: 'fresh', append: { sessionId: setting.key, texts: ['a'] } });
+    const { stream, reader } = follow(setting, { place: '0', credentials });
+    stream.start();
+    await until(() => reader.seq === 1);
+    equal(refreshes, 1, 'refreshes');
+    const { opened } = await server({ token: 'newer', append: { sessionId: setting.key, texts: ['b'] } });
+    await until(() => reader.seq === 2);
+    credentials.set('newer');
+    await until(async () => (await server({})).opened === opened + 1);
+    await server({ append: { sessionId: setting.key, texts: ['c'] } });
+    await until(() => reader.seq === 3);
+    equal(reader.text, 'abc', 'text');
+    await server({ token: null });
+    await gone(stream, server);
+  }),
+  test('B5, R51: a goodbye is heeded for as long as it says; lost connections are retried with a growing pause', async (setting) => {
+    const server = steer(setting);
+    const clock = new HandClock();
+    const pauses: number[] = [];
+    const { stream, reader } = follow(setting, { place: '0', clock, pauses });
+    await server({ append: { sessionId: setting.key, texts: ['a'] } });
+    stream.start();
+    await until(() => reader.seq === 1);
+    const data = JSON.stringify({ reason: 'shutdown', retryAfterMs: 4_000 });
+    await server({ say: encodeFrame({ event: 'goodbye', data }), cuts: [1, 1, 1] });
+    for (let i = 1; i <= 4; i++) {
+      await until(() => pauses.length === i);
+      clock.advance(pauses.at(-1) ?? 0);
+    }
+    await until(() => stream.state.kind === 'reading');
+    holds((pauses[0] ?? 0) >= 4_000, `the server's advice: ${pauses.join()}`);
+    holds((pauses[3] ?? 0) > (pauses[2] ?? 0), `the pause grows: ${pauses.join()}`);
+    await gone(stream, server);
+    equal(clock.pending, 0, 'timers');
+  }),
+  test('B6, R48: a stream that fell silent is found dead by the wall clock and goes on from its place', async (setting) => {
+    const server = steer(setting);
+    const clock = new HandClock();
+    const lifecycle = new HandLifecycle();
+    const { stream, reader } = follow(setting, { place: '0', clock, lifecycle });
+    await server({ append: { sessionId: setting.key, texts: ['a'] } });
+    stream.start();
+    await until(() => reader.seq === 1);
+    const { opened } = await server({});
+    clock.sleep(60_000);
+    lifecycle.say('visible');
+    await until(async () => {
+      if (stream.state.kind === 'waiting') clock.advance(stream.state.delayMs);
+      return (await server({})).opened > opened;
+    });
+    await server({ append: { sessionId: setting.key, texts: ['b'] } });
+    await until(() => reader.seq === 2);
+    equal(reader.text, 'ab', 'text');
+    await gone(stream, server);
+    equal(lifecycle.listeners, 0, 'listeners');
+  }),
+  test('R50, R55: many sessions on one stream come and go; a resync swaps one of them', async (setting) => {
+    const server = steer(setting);
+    const ids = ['x', 'y', 'z'].map((it) => `${setting.key}-${it}`);
+    const readers = new Map(ids.map((id) => [id, new FakeReader()]));
+    const stream = new EventStreamClient({
+      transport: setting.makeTransport(),
+      baseUrl: setting.origin,
+      target: { kind: 'sessions' },
+      handlers: {
+        snapshot: (frame) => readers.get(frame.sessionId)?.snapshot(frame),
+        entry: (id, entry) => readers.get(id)?.entry(entry),
+      },
+      ports: { random: () => 0 },
+    });
+    const text = (index: number): string => readers.get(ids[index] ?? '')?.text ?? '';
+    const append = (index: number, it: string): Promise<WireFacts> =>
+      server({ append: { sessionId: ids[index] ?? '', texts: [it] } });
+    for (const index of [0, 1, 2]) await append(index, 'old ');
+    stream.start();
+    for (const id of ids) stream.add(id as never, null);
+    await until(() => [0, 1, 2].every((it) => text(it) === 'old '));
+    stream.remove(ids[2] as never);
+    await append(0, 'new');
+    await append(2, 'unheard');
+    await until(() => text(0) === 'old new');
+    equal(text(2), 'old ', 'one that is followed no more');
+    const view = { seq: 1, text: 'another past ' };
+    const data = JSON.stringify({ sessionId: ids[1], cursor: '1.00000000', view, reason: 'unknown-cursor' });
+    await server({ say: encodeFrame({ event: 'resync', data }) });
+    await append(1, 'and on');
+    await until(() => text(1) === 'another past and on');
+    await gone(stream, server);
+  }),
+  test('E1, E2, R63: a transcript that lags its stream end by 0 to 5 s is restored once, when it is there', async () => {
+    for (let lagMs = 0; lagMs <= 5_000; lagMs += 250) {
+      const { clock, restored, end, recovery } = recover(lagMs);
+      await pass(clock, Math.max(0, lagMs - 40));
+      equal(restored.length, 0, `restored before it was written, ${lagMs} ms late`);
+      await pass(clock, 40 + 180 + 1_100);
+      equal(restored.join(), 'whole', `restored, ${lagMs} ms late`);
+      equal(await recovery.ended, 'restored', 'how it ended');
       equal(clock.pending, 0, 'timers');
-    },
-  },
-  {
-    name: 'B6, R48: a stream that fell silent is found dead by the wall clock and goes on from its place',
-    async run(setting) {
-      const server = steer(setting);
+      end();
+    }
+  }),
+  test('E1, E3, R64: a terminal event cancels it, a newer stream owns the view, a lost run is interrupted', async () => {
+    const cancelled = recover(100);
+    cancelled.recovery.terminal();
+    await pass(cancelled.clock, 10_000);
+    equal(cancelled.restored.length, 0, 'restored after the terminal event');
+    const stale = recover(1_000);
+    await pass(stale.clock, 500);
+    stale.end();
+    await pass(stale.clock, 10_000);
+    equal(stale.restored.length, 0, 'restored over a newer stream');
+    equal(await stale.recovery.ended, 'stale', 'how it ended');
+    const lost = recover(Infinity, 'missing');
+    await pass(lost.clock, 3_000);
+    equal(lost.restored.join(), 'interrupted', 'a run that nobody knows');
+    for (const { clock } of [cancelled, stale, lost]) equal(clock.pending, 0, 'timers');
+  }),
+  test('E1, E2, R65: the stream is gone for good and the answer ends 0 to 5 s later: it settles in place', async () => {
+    for (const lagMs of [0, 300, 1_900, 5_000]) {
       const clock = new HandClock();
-      const lifecycle = new HandLifecycle();
-      const { stream, reader } = follow(setting, { place: '0', clock, lifecycle });
-      await server({ append: { sessionId: setting.key, texts: ['a'] } });
-      stream.start();
-      await until(() => reader.seq === 1);
-      const { opened } = await server({});
-      clock.sleep(60_000);
-      lifecycle.say('visible');
-      await until(async () => {
-        if (stream.state.kind === 'waiting') clock.advance(stream.state.delayMs);
-        return (await server({})).opened > opened;
-      });
-      await server({ append: { sessionId: setting.key, texts: ['b'] } });
-      await until(() => reader.seq === 2);
-      equal(reader.text, 'ab', 'text');
-      await gone(stream, server);
-      equal(lifecycle.listeners, 0, 'listeners');
-    },
-  },
-  {
-    name: 'R50, R55: many sessions on one stream come and go; a resync swaps one of them',
-    async run(setting) {
-      const server = steer(setting);
-      const ids = ['x', 'y', 'z'].map((it) => `${setting.key}-${it}`);
-      const readers = new Map(ids.map((id) => [id, new FakeReader()]));
-      const stream = new EventStreamClient({
-        transport: setting.makeTransport(),
-        baseUrl: setting.origin,
-        target: { kind: 'sessions' },
-        handlers: {
-          snapshot: (frame) => readers.get(frame.sessionId)?.snapshot(frame),
-          entry: (id, entry) => readers.get(id)?.entry(entry),
+      const gateway = createTestGateway({
+        script: async function* () {
+          yield 'the first half';
+          await new Promise<void>((resolve) => void clock.after(1_000 + lagMs, resolve));
+          yield ' and the rest';
         },
-        ports: { random: () => 0 },
       });
-      const text = (index: number): string => readers.get(ids[index] ?? '')?.text ?? '';
-      const append = (index: number, it: string): Promise<WireFacts> =>
-        server({ append: { sessionId: ids[index] ?? '', texts: [it] } });
-      for (const index of [0, 1, 2]) await append(index, 'old ');
-      stream.start();
-      for (const id of ids) stream.add(id as never, null);
-      await until(() => [0, 1, 2].every((it) => text(it) === 'old '));
-      stream.remove(ids[2] as never);
-      await append(0, 'new');
-      await append(2, 'unheard');
-      await until(() => text(0) === 'old new');
-      equal(text(2), 'old ', 'one that is followed no more');
-      const view = { seq: 1, text: 'another past ' };
-      const data = JSON.stringify({ sessionId: ids[1], cursor: '1.00000000', view, reason: 'unknown-cursor' });
-      await server({ say: encodeFrame({ event: 'resync', data }) });
-      await append(1, 'and on');
-      await until(() => text(1) === 'another past and on');
-      await gone(stream, server);
-    },
-  },
-  {
-    name: 'E1, E2, R63: a transcript that lags its stream end by 0 to 5 s is restored once, when it is there',
-    async run() {
-      for (let lagMs = 0; lagMs <= 5_000; lagMs += 250) {
-        const { clock, restored, end, recovery } = recover(lagMs);
-        await pass(clock, Math.max(0, lagMs - 40));
-        equal(restored.length, 0, `restored before it was written, ${lagMs} ms late`);
-        await pass(clock, 40 + 180 + 1_100);
-        equal(restored.join(), 'whole', `restored, ${lagMs} ms late`);
-        equal(await recovery.ended, 'restored', 'how it ended');
-        equal(clock.pending, 0, 'timers');
-        end();
-      }
-    },
-  },
-  {
-    name: 'E1, E3, R64: a terminal event cancels it, a newer stream owns the view, a lost run is interrupted',
-    async run() {
-      const cancelled = recover(100);
-      cancelled.recovery.terminal();
-      await pass(cancelled.clock, 10_000);
-      equal(cancelled.restored.length, 0, 'restored after the terminal event');
-      const stale = recover(1_000);
-      await pass(stale.clock, 500);
-      stale.end();
-      await pass(stale.clock, 10_000);
-      equal(stale.restored.length, 0, 'restored over a newer stream');
-      equal(await stale.recovery.ended, 'stale', 'how it ended');
-      const lost = recover(Infinity, 'missing');
-      await pass(lost.clock, 3_000);
-      equal(lost.restored.join(), 'interrupted', 'a run that nobody knows');
-      for (const { clock } of [cancelled, stale, lost]) equal(clock.pending, 0, 'timers');
-    },
-  },
-  {
-    name: 'E1, E2, R65: the stream is gone for good and the answer ends 0 to 5 s later: it settles in place',
-    async run() {
-      for (const lagMs of [0, 300, 1_900, 5_000]) {
-        const clock = new HandClock();
-        const gateway = createTestGateway({
-          script: async function* () {
-            yield 'the first half';
-            await new Promise<void>((resolve) => void clock.after(1_000 + lagMs, resolve));
-            yield ' and the rest';
-          },
-        });
-        const client = open(gateway, { outbox: memoryOutbox(), ports: { clock, random: () => 0.999 } });
-        const session = await client.createSession();
-        const texts: string[] = [];
-        const answer = () => session.store.getSnapshot().messages[1];
-        const end = session.store.subscribe(() => texts.push(answer()?.text ?? ''));
-        await session.send('go');
-        await until(() => answer()?.text === 'the first half');
-        await pass(clock, 1_000);
-        gateway.streamsRefused = true;
-        gateway.drop();
-        await pass(clock, lagMs + 180 + 1_100);
-        equal(answer()?.text, 'the first half and the rest', `the answer, ${lagMs} ms late`);
-        equal(answer()?.state, 'completed', 'its state');
-        holds(
-          texts.every((it, i) => it.startsWith(texts[i - 1] ?? '')),
-          'nothing on screen shrank',
-        );
-        end();
-        await client.close();
-        equal(gateway.streams, 0, 'streams');
-        // In a page the last one goes with the next frame.
-        await until(() => clock.pending === 0);
-      }
-    },
-  },
-  {
-    name: 'R23: the answer to a message is lost on its way: the message is there once',
-    async run(setting) {
-      const gateway = createTestGateway();
-      const client = open(gateway, { outbox: setting.openOutbox() });
+      const client = open(gateway, { outbox: memoryOutbox(), ports: { clock, random: () => 0.999 } });
       const session = await client.createSession();
-      const end = session.store.subscribe(() => {});
-      gateway.losesNextAnswer = true;
-      const turn = await session.send('once');
-      equal(await turn.text(), 'You said: once', 'its answer');
-      equal(asked(gateway, session.id), 'once', 'messages');
-      await until(() => session.store.getSnapshot().outbox.length === 0);
+      const texts: string[] = [];
+      const answer = () => session.store.getSnapshot().messages[1];
+      const end = session.store.subscribe(() => texts.push(answer()?.text ?? ''));
+      await session.send('go');
+      await until(() => answer()?.text === 'the first half');
+      await pass(clock, 1_000);
+      gateway.streamsRefused = true;
+      gateway.drop();
+      await pass(clock, lagMs + 180 + 1_100);
+      equal(answer()?.text, 'the first half and the rest', `the answer, ${lagMs} ms late`);
+      equal(answer()?.state, 'completed', 'its state');
+      holds(
+        texts.every((it, i) => it.startsWith(texts[i - 1] ?? '')),
+        'nothing on screen shrank',
+      );
       end();
       await client.close();
-    },
-  },
-  {
-    name: 'R25, R54: a client that goes away with unsent messages: the next one sends them, once and in order',
-    async run(setting) {
-      const gateway = createTestGateway();
-      const id = `s_${setting.key}`;
-      const first = open(gateway, { outbox: setting.openOutbox() });
-      const session = await first.createSession({ id });
-      gateway.losesNextAnswer = true;
-      await session.send('arrived');
-      gateway.offline = true;
-      await session.send('did not');
-      await session.send('nor this');
-      const stored = async (): Promise<number> => {
-        const store = setting.openOutbox();
-        const { length } = await store.all();
-        await store.close();
-        return length;
-      };
-      await until(async () => (await stored()) === 3);
-      await first.close();
-      gateway.offline = false;
-      const second = open(gateway, { outbox: setting.openOutbox() });
-      const again = second.session(id);
-      const end = again.store.subscribe(() => {});
-      await until(() => again.store.getSnapshot().messages.length === 6);
-      equal(asked(gateway, id), 'arrived, did not, nor this', 'messages');
-      await until(async () => (await stored()) === 0);
-      end();
-      await second.close();
-    },
-  },
+      equal(gateway.streams, 0, 'streams');
+      // In a page the last one goes with the next frame.
+      await until(() => clock.pending === 0);
+    }
+  }),
+  test('R23: the answer to a message is lost on its way: the message is there once', async (setting) => {
+    const gateway = createTestGateway();
+    const client = open(gateway, { outbox: setting.openOutbox() });
+    const session = await client.createSession();
+    const end = session.store.subscribe(() => {});
+    gateway.losesNextAnswer = true;
+    const turn = await session.send('once');
+    equal(await turn.text(), 'You said: once', 'its answer');
+    equal(asked(gateway, session.id), 'once', 'messages');
+    await until(() => session.store.getSnapshot().outbox.length === 0);
+    end();
+    await client.close();
+  }),
+  test('R25, R54: a client that goes away with unsent messages: the next one sends them, once and in order', async (setting) => {
+    const gateway = createTestGateway();
+    const id = `s_${setting.key}`;
+    const first = open(gateway, { outbox: setting.openOutbox() });
+    const session = await first.createSession({ id });
+    gateway.losesNextAnswer = true;
+    await session.send('arrived');
+    gateway.offline = true;
+    await session.send('did not');
+    await session.send('nor this');
+    const stored = async (): Promise<number> => {
+      const store = setting.openOutbox();
+      const { length } = await store.all();
+      await store.close();
+      return length;
+    };
+    await until(async () => (await stored()) === 3);
+    await first.close();
+    gateway.offline = false;
+    const second = open(gateway, { outbox: setting.openOutbox() });
+    const again = second.session(id);
+    const end = again.store.subscribe(() => {});
+    await until(() => again.store.getSnapshot().messages.length === 6);
+    equal(asked(gateway, id), 'arrived, did not, nor this', 'messages');
+    await until(async () => (await stored()) === 0);
+    end();
+    await second.close();
+  }),
 ];
 
 // ------------------------------------------------------------------------------------------------------ the tools
