@@ -44,13 +44,11 @@ export {
   type Terminal,
   type TerminalChunk,
   type TerminalClientOptions,
-  type TerminalExit,
-  type TerminalInfo,
-  type TerminalSize,
 } from './terminal.ts';
 // What the types above speak of.
 export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
 export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';
+export type { TerminalExit, TerminalSize, TerminalStatus } from '@holdfast/protocol/terminal';
 export type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 export type {
   KeptBtw,

@@ -10,11 +10,12 @@
  *    twice is dead. While the consumer is busy nothing is owed.
  */
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
+import type { TerminalStatus } from '@holdfast/protocol/terminal';
 
 import type { SafeByteStream } from './byte-stream.ts';
 import { openWithCredentials } from './post.ts';
 import { faultOfResponse } from './problem.ts';
-import type { TerminalChunk, TerminalInfo } from './terminal.ts';
+import type { TerminalChunk } from './terminal.ts';
 import { LEFT, type TerminalLine } from './terminal-line.ts';
 import type { OwnedConnection } from './transport.ts';
 import { startWatchdog } from './watchdog.ts';
@@ -50,7 +51,7 @@ export class TerminalOutput {
   }
 
   /** Returns after the last byte, or when the terminal was left. @throws FaultError */
-  async *chunks(): AsyncGenerator<TerminalChunk, TerminalInfo | undefined> {
+  async *chunks(): AsyncGenerator<TerminalChunk, TerminalStatus | undefined> {
     const { clock } = this.#line.options.ports;
     for (let failures = 0; ; failures++) {
       const before = this.offset;
@@ -116,8 +117,8 @@ export class TerminalOutput {
   }
 
   /** A clean end says that the process has exited; how, and whether this was all, the gateway says. */
-  async #last(): Promise<TerminalInfo> {
-    const info = await this.#line.requests.need<TerminalInfo>('GET', this.#line.path);
+  async #last(): Promise<TerminalStatus> {
+    const info = await this.#line.requests.need<TerminalStatus>('GET', this.#line.path);
     if (info.exit === null || info.end !== this.offset)
       throw new FaultError(fault('disconnected', 'The stream ended before its terminal did.'));
     return info;
@@ -156,7 +157,7 @@ export class TerminalOutput {
     const check = async (): Promise<void> => {
       const answer = isWaiting ? await this.#line.requests.once('GET', this.#line.path) : undefined;
       if (isOver) return;
-      const isBehind = answer?.kind === 'ok' && (answer.body as TerminalInfo).end > this.offset;
+      const isBehind = answer?.kind === 'ok' && (answer.body as TerminalStatus).end > this.offset;
       isDead = isWaiting && (answer?.kind === 'fault' || (isBehind && owedFrom === this.offset));
       owedFrom = isBehind ? this.offset : undefined;
       if (isDead) body.cancel();

@@ -14,6 +14,7 @@
  * T4. `detach`, `close` and a `break` out of the iterator end everything: stream, pauses, requests.
  */
 import { fault, FaultError } from '@holdfast/protocol/fault';
+import type { TerminalExit, TerminalSize, TerminalStatus } from '@holdfast/protocol/terminal';
 
 import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
@@ -36,44 +37,15 @@ export interface TerminalClientOptions {
   readonly ports?: Partial<Ports>;
 }
 
-export interface TerminalSize {
-  readonly cols: number;
-  readonly rows: number;
-}
-
 export interface OpenTerminalOptions extends Partial<TerminalSize> {
   /** A program and its arguments. The gateway's shell by default. */
   readonly command?: readonly string[];
-}
-
-/** `signal`: its name, where one ended the process. */
-export interface TerminalExit {
-  readonly exitCode: number | null;
-  readonly signal: string | null;
 }
 
 export interface TerminalChunk {
   /** Of its first byte, counted from the first one of the terminal. */
   readonly offset: number;
   readonly bytes: Uint8Array;
-}
-
-/** As the gateway tells it. */
-export interface TerminalInfo extends TerminalSize {
-  readonly terminalId: string;
-  readonly state: 'running' | 'exited';
-  readonly exit: TerminalExit | null;
-  readonly command: readonly string[];
-  readonly startedAt: string;
-  readonly reader: number;
-  /** Of the output: the first byte that is still there, the first that is not confirmed, the next one to come. */
-  readonly start: number;
-  readonly confirmed: number;
-  readonly end: number;
-  readonly inputEnd: number;
-  /** The process stands still until its reader has taken more. */
-  readonly paused: boolean;
-  readonly windowBytes: number;
 }
 
 export interface Terminal extends AsyncIterable<TerminalChunk> {
@@ -112,7 +84,7 @@ export class TerminalClient {
   /** @throws FaultError `terminals-off`, `too-many-terminals`, `forbidden` … */
   async open({ command, cols, rows }: OpenTerminalOptions = {}): Promise<Terminal> {
     const json = { clientId: newId('c'), command, cols, rows };
-    const { terminalId, reader } = await this.#need<TerminalInfo>('POST', json);
+    const { terminalId, reader } = await this.#need<TerminalStatus>('POST', json);
     return new RemoteTerminal(terminalId, { offset: 0, reader }, this.#options);
   }
 
@@ -122,8 +94,8 @@ export class TerminalClient {
   }
 
   /** One's own, on the node that answers. @throws FaultError */
-  async list(): Promise<readonly TerminalInfo[]> {
-    return (await this.#need<{ readonly terminals: readonly TerminalInfo[] }>('GET')).terminals;
+  async list(): Promise<readonly TerminalStatus[]> {
+    return (await this.#need<{ readonly terminals: readonly TerminalStatus[] }>('GET')).terminals;
   }
 
   async #need<T>(method: string, json?: unknown): Promise<T> {

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, onTestFinished, test } from 'vitest';
 
-import { createCredentials, TerminalClient, type TerminalInfo } from '../src/index.ts';
+import { createCredentials, TerminalClient, type TerminalStatus } from '../src/index.ts';
 import { nodeTransport } from '../src/node/index.ts';
 import { hashOfPattern, printing, readAll, textUntil, TOKEN } from './terminal-stand.ts';
 
@@ -15,7 +15,7 @@ interface GatewayProcess {
   readonly url: string;
   readonly pid: number;
   readonly terminals: TerminalClient;
-  info(terminalId: string): Promise<TerminalInfo>;
+  info(terminalId: string): Promise<TerminalStatus>;
   kill(signal: 'SIGKILL' | 'SIGTERM'): void;
 }
 
@@ -51,7 +51,7 @@ async function startProcess(env: Readonly<Record<string, string>> = {}): Promise
       const response = await fetch(`${url}/v1/terminals/${terminalId}`, {
         headers: { authorization: `Bearer ${TOKEN}` },
       });
-      return (await response.json()) as TerminalInfo;
+      return (await response.json()) as TerminalStatus;
     },
     kill: (signal) => void child.kill(signal),
   };

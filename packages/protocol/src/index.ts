@@ -6,4 +6,5 @@ export * from './fold.ts';
 export * from './ids.ts';
 export * from './judge.ts';
 export * from './sse.ts';
+export * from './terminal.ts';
 export * from './view.ts';

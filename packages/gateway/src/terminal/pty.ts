@@ -18,29 +18,19 @@ import { readdirSync, readFileSync, writeSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { ReadStream } from 'node:tty';
+import type { TerminalExit, TerminalSize } from '@holdfast/protocol';
 import type { Clock, Timer } from '@holdfast/session';
 
-export interface PtySize {
-  readonly cols: number;
-  readonly rows: number;
-}
-
-export interface PtyOrder extends PtySize {
+export interface PtyOrder extends TerminalSize {
   readonly file: string;
   readonly args: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
 }
 
-/** `signal`: its name, where one ended the process. */
-export interface PtyExit {
-  readonly exitCode: number | null;
-  readonly signal: string | null;
-}
-
 export interface PtyEvents {
   onData(bytes: Buffer): void;
-  onEnd(exit: PtyExit): void;
+  onEnd(exit: TerminalExit): void;
 }
 
 export interface Pty {
@@ -48,7 +38,7 @@ export interface Pty {
   pause(): void;
   resume(): void;
   write(bytes: Uint8Array): boolean;
-  resize(size: PtySize): void;
+  resize(size: TerminalSize): void;
   hangUp(): void;
   kill(): void;
 }
@@ -109,7 +99,7 @@ export function loadPty(clock: Clock): SpawnPty | undefined {
 type Life =
   | { readonly kind: 'running' }
   /** The process has exited; its terminal may still hold bytes. */
-  | { readonly kind: 'exited'; readonly exit: PtyExit; readonly quiet: Timer | undefined }
+  | { readonly kind: 'exited'; readonly exit: TerminalExit; readonly quiet: Timer | undefined }
   | { readonly kind: 'over' };
 
 class NodePty implements Pty {
@@ -168,7 +158,7 @@ class NodePty implements Pty {
     return true;
   }
 
-  resize({ cols, rows }: PtySize): void {
+  resize({ cols, rows }: TerminalSize): void {
     if (!this.#stream.destroyed) this.#native.resize(this.#fd, cols, rows);
   }
 

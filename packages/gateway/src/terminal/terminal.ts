@@ -16,13 +16,20 @@
  *    after its last reader left, with the rest of its output and its exit.
  */
 import type { ServerResponse } from 'node:http';
-import { fault, type Fault, type Subject } from '@holdfast/protocol';
+import {
+  fault,
+  type Fault,
+  type Subject,
+  type TerminalExit,
+  type TerminalSize,
+  type TerminalStatus,
+} from '@holdfast/protocol';
 import type { Clock, Timer } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
 import { chunkOf } from '../stream/chunk.ts';
 import { openWire, type Wire } from '../stream/wire.ts';
 import { OutputRing } from './output-ring.ts';
-import type { Pty, PtyExit, PtyOrder, PtySize, SpawnPty } from './pty.ts';
+import type { Pty, PtyOrder, SpawnPty } from './pty.ts';
 
 export interface TerminalOptions {
   readonly terminalId: string;
@@ -36,28 +43,6 @@ export interface TerminalOptions {
   readonly idleMs: number;
   readonly lingerMs: number;
   onGone(terminal: Terminal): void;
-}
-
-export interface TerminalStatus {
-  readonly terminalId: string;
-  readonly state: 'running' | 'exited';
-  readonly exit: PtyExit | null;
-  readonly command: readonly string[];
-  readonly startedAt: string;
-  readonly cols: number;
-  readonly rows: number;
-  /** The reader that there is; the opener is 1. */
-  readonly reader: number;
-  /** Of the output: the first byte that is still here, the first that is not confirmed, the next one to come. */
-  readonly start: number;
-  readonly confirmed: number;
-  readonly end: number;
-  /** Of the input: the next byte to come. */
-  readonly inputEnd: number;
-  /** The process is held up until its reader confirms more. */
-  readonly paused: boolean;
-  /** So much output may be unconfirmed before it is. */
-  readonly windowBytes: number;
 }
 
 export type Attached =
@@ -90,7 +75,7 @@ type Life =
   | { readonly kind: 'running' }
   /** SIGHUP was sent; SIGKILL follows. */
   | { readonly kind: 'ending'; readonly killer: Timer; readonly isUnwanted: boolean }
-  | { readonly kind: 'exited'; readonly exit: PtyExit }
+  | { readonly kind: 'exited'; readonly exit: TerminalExit }
   | { readonly kind: 'gone' };
 
 export class Terminal {
@@ -101,7 +86,7 @@ export class Terminal {
   readonly #ring: OutputRing;
   readonly #pty: Pty;
   readonly #startedAt: string;
-  #size: PtySize;
+  #size: TerminalSize;
   #life: Life = { kind: 'running' };
   /** The opener is the first one. */
   #reader = 1;
@@ -253,7 +238,7 @@ export class Terminal {
     return undefined;
   }
 
-  resize(reader: number, size: PtySize): Fault | undefined {
+  resize(reader: number, size: TerminalSize): Fault | undefined {
     if (this.isOver) return this.#ended();
     if (reader !== this.#reader) return this.#taken();
     this.#size = size;
@@ -277,7 +262,7 @@ export class Terminal {
     this.#pty.hangUp();
   }
 
-  readonly #onEnd = (exit: PtyExit): void => {
+  readonly #onEnd = (exit: TerminalExit): void => {
     const before = this.#life;
     if (before.kind === 'ending') {
       before.killer.cancel();

@@ -11,13 +11,13 @@
  * 6. `close` ends all: SIGHUP, SIGKILL after a grace; it resolves when every process is gone. Nobody gets a new one from then on.
  */
 import { homedir } from 'node:os';
-import { fault, type Fault } from '@holdfast/protocol';
+import { fault, type Fault, type TerminalSize, type TerminalStatus } from '@holdfast/protocol';
 import type { Clock, Timer } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
 import { newId } from '../auth/secret.ts';
 import type { Config } from '../config-table.ts';
-import { environmentOf, loadPty, type PtySize, type SpawnPty } from './pty.ts';
-import { Terminal, GRACE_MS, type TerminalStatus } from './terminal.ts';
+import { environmentOf, loadPty, type SpawnPty } from './pty.ts';
+import { Terminal, GRACE_MS } from './terminal.ts';
 
 export interface TerminalsOptions {
   readonly clock: Clock;
@@ -26,7 +26,7 @@ export interface TerminalsOptions {
   readonly isValid: (principal: Principal) => boolean;
 }
 
-export interface TerminalRequest extends PtySize {
+export interface TerminalRequest extends TerminalSize {
   readonly clientId?: string;
   /** Default: the shell. */
   readonly command?: readonly string[];
