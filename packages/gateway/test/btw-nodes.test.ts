@@ -1,27 +1,9 @@
 /** Side questions where requests come to any node, and where the process that answers dies. */
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
-import { startPostgres } from '@holdfast/testing/postgres';
-import { configOf, startGateway } from '../src/index.ts';
-import { EventReader, ROOT, type Json, type StreamEvent } from './harness.ts';
+import { expect, test } from 'vitest';
+import { ask, startPair, startProcess, temporaryDirectory, type Node } from './gateways.ts';
+import { EventReader, ROOT, type StreamEvent } from './harness.ts';
 
-interface Node {
-  readonly url: string;
-}
-const ask = async ({ url }: Node, method: string, path: string, body?: object): Promise<Json> => {
-  const headers = { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' };
-  const response = await fetch(url + path, {
-    method,
-    headers,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return response.json();
-};
 const open = ({ url }: Node, path: string, body?: object): Promise<EventReader> =>
   EventReader.open(url + path, { token: ROOT, ...(body === undefined ? {} : { body }) });
 const BTW = '/v1/sessions/s_1/btw';
@@ -35,21 +17,7 @@ async function withTurn(node: Node): Promise<void> {
 }
 
 test('C1, C2: asked on one node; read on, asked again, cancelled, kept and erased with its session on the other', async () => {
-  await using server = await startPostgres();
-  const url = await server.createDatabase('btws');
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-btw-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const config = configOf({
-    port: 0,
-    token: ROOT,
-    log: 'silent',
-    drainMs: 200,
-    data: directory,
-    store: { kind: 'postgres', url },
-  });
-  const [a, b] = [await startGateway(config), await startGateway(config)];
-  const closeBoth = async (): Promise<void> => void (await Promise.all([a.close(), b.close()]));
-  onTestFinished(closeBoth);
+  const [a, b] = await startPair();
   await withTurn(a);
 
   const long = { question: '/scene plain tokens=2000 rate=50 seed=3', clientId: 'q_1' };
@@ -73,44 +41,20 @@ test('C1, C2: asked on one node; read on, asked again, cancelled, kept and erase
 
   const orphan = await open(a, BTW, { question: '/scene plain tokens=2000 rate=50' });
   await orphan.untilType('btw-delta');
-  await fetch(`${b.url}/v1/sessions/s_1`, { method: 'DELETE', headers: { authorization: `Bearer ${ROOT}` } });
+  await ask(b, 'DELETE', '/v1/sessions/s_1');
   expect((await orphan.untilType('goodbye')).at(-1)?.json.reason).toBe('session-deleted');
-  await closeBoth();
 });
 
 test('C2: kill -9 in mid-answer: the reader goes on from its cursor and is told that it was interrupted', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-btw-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const start = async (): Promise<Node & { kill(): Promise<void> }> => {
-    const child = spawn(process.execPath, [fileURLToPath(new URL('gateway-process.ts', import.meta.url))], {
-      env: {
-        ...process.env,
-        HOLDFAST_STORE: 'sqlite',
-        HOLDFAST_DATA: directory,
-        HOLDFAST_PORT: '0',
-        HOLDFAST_TOKEN: ROOT,
-        HOLDFAST_CONFIG: '',
-        HOLDFAST_LOG: 'error',
-      },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    onTestFinished(() => void child.kill('SIGKILL'));
-    let said = '';
-    child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    await expect.poll(() => said, { timeout: 20_000 }).toMatch(/^holdfast ready http/);
-    const kill = async (): Promise<void> => {
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    };
-    return { url: said.trim().split(' ')[2]!, kill };
-  };
-  const first = await start();
+  const directory = temporaryDirectory();
+  const first = await startProcess(directory);
   await withTurn(first);
   const reader = await open(first, BTW, { question: '/scene plain tokens=2000 rate=50' });
   const seen = await reader.untilType('btw-delta');
-  await first.kill();
+  first.child.kill('SIGKILL');
+  await once(first.child, 'exit');
 
-  const second = await start();
+  const second = await startProcess(directory);
   const btwId = idIn(seen);
   const after = await open(second, `${BTW}/${btwId}?after=${seen.at(-1)?.id}`);
   const rest = await after.untilType('btw-end');

@@ -1,59 +1,20 @@
 /**
  * A gateway on SQLite that is killed with SIGKILL in mid-turn and started again: what a reader had seen is there, once, and goes on.
  */
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, statSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, test } from 'vitest';
 import { readLocalGateway } from '../src/index.ts';
+import { ask, startProcess, temporaryDirectory } from './gateways.ts';
 import { EventReader, ROOT } from './harness.ts';
 
-interface Running {
-  readonly url: string;
-  readonly child: ChildProcess;
-}
-
-async function startOn(directory: string): Promise<Running> {
-  const child = spawn(process.execPath, [fileURLToPath(new URL('gateway-process.ts', import.meta.url))], {
-    env: {
-      ...process.env,
-      HOLDFAST_STORE: 'sqlite',
-      HOLDFAST_DATA: directory,
-      HOLDFAST_PORT: '0',
-      HOLDFAST_TOKEN: ROOT,
-      HOLDFAST_DRAIN_MS: '200',
-      HOLDFAST_CONFIG: '',
-      HOLDFAST_LOG: 'error',
-    },
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  onTestFinished(() => void child.kill('SIGKILL'));
-  let stdout = '';
-  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  await expect.poll(() => stdout, { timeout: 20_000 }).toMatch(/^holdfast ready http/);
-  return { url: stdout.trim().split(' ')[2]!, child };
-}
-
-const headers = { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' };
-const ask = async (url: string, method: string, path: string, body?: object) => {
-  const response = await fetch(url + path, {
-    method,
-    headers,
-    ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-  });
-  return (await response.json()) as Record<string, never>;
-};
-
 test('R27, R33: kill -9 in mid-turn: the cursor is served, nothing is lost or doubled, the turn ends interrupted, a token still works', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-crash-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const first = await startOn(directory);
-  await ask(first.url, 'POST', '/v1/sessions', { sessionId: 's_1' });
-  const { accessToken } = await ask(first.url, 'POST', '/v1/tokens', { subject: 'admin', scopes: ['write'] });
-  const sent = await ask(first.url, 'POST', '/v1/sessions/s_1/messages', {
+  const directory = temporaryDirectory();
+  const first = await startProcess(directory);
+  await ask(first, 'POST', '/v1/sessions', { sessionId: 's_1' });
+  const { accessToken } = await ask(first, 'POST', '/v1/tokens', { subject: 'admin', scopes: ['write'] });
+  const sent = await ask(first, 'POST', '/v1/sessions/s_1/messages', {
     text: '/scene long rate=50',
     clientId: 'c1',
   });
@@ -65,14 +26,14 @@ test('R27, R33: kill -9 in mid-turn: the cursor is served, nothing is lost or do
   await once(first.child, 'exit');
   expect(await before.ended()).toBe('broken');
 
-  const second = await startOn(directory);
-  const again = await ask(second.url, 'POST', '/v1/sessions/s_1/messages', {
+  const second = await startProcess(directory);
+  const again = await ask(second, 'POST', '/v1/sessions/s_1/messages', {
     text: '/scene long rate=50',
     clientId: 'c1',
   });
   expect(again).toEqual({ ...sent, duplicate: true });
   const after = await EventReader.open(`${second.url}/v1/sessions/s_1/events?after=${seen.at(-1)!.id}`, {
-    token: accessToken!,
+    token: accessToken,
   });
   const rest = (await after.untilType('stream-end')).slice(1);
   const whole = await EventReader.open(`${second.url}/v1/sessions/s_1/events?after=0`, { token: ROOT });
@@ -84,9 +45,8 @@ test('R27, R33: kill -9 in mid-turn: the cursor is served, nothing is lost or do
 });
 
 test('a program beside it finds the gateway by a file that only its user can read', async () => {
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-local-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const { url, child } = await startOn(directory);
+  const directory = temporaryDirectory();
+  const { url, child } = await startProcess(directory);
   const local = await readLocalGateway(directory);
   expect(local).toMatchObject({ url, pid: child.pid });
   expect(statSync(join(directory, 'gateway.json')).mode & 0o777).toBe(0o600);

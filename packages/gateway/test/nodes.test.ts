@@ -1,40 +1,12 @@
 /**
  * Two gateways on one PostgreSQL, without sticky sessions: whatever is asked of one holds on the other.
  */
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
-import { startPostgres } from '@holdfast/testing/postgres';
-import { configOf, startGateway } from '../src/index.ts';
-import { EventReader, ROOT, type Json } from './harness.ts';
+import { expect, test } from 'vitest';
+import { ask, startPair } from './gateways.ts';
+import { EventReader, ROOT } from './harness.ts';
 
 test('post on one node, read, stop and go on with the cursor on the other; a token that one revokes ends its stream on the other within a second', async () => {
-  await using server = await startPostgres();
-  const url = await server.createDatabase('gateways');
-  const directory = mkdtempSync(join(tmpdir(), 'holdfast-nodes-'));
-  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
-  const config = configOf({
-    port: 0,
-    host: '127.0.0.1',
-    token: ROOT,
-    log: 'silent',
-    drainMs: 200,
-    data: directory,
-    store: { kind: 'postgres', url },
-  });
-  const [a, b] = [await startGateway(config), await startGateway(config)];
-  const closeBoth = async (): Promise<void> => void (await Promise.all([a.close(), b.close()]));
-  onTestFinished(closeBoth);
-  const ask = async (node: { readonly url: string }, method: string, path: string, body?: object): Promise<Json> => {
-    const headers = { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' };
-    const response = await fetch(node.url + path, {
-      method,
-      headers,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-    });
-    return response.status === 204 ? undefined : response.json();
-  };
+  const [a, b] = await startPair();
 
   await ask(a, 'POST', '/v1/sessions', { sessionId: 's_1' });
   const issued = await ask(a, 'POST', '/v1/tokens', { subject: 'admin', scopes: ['write'] });
@@ -58,5 +30,4 @@ test('post on one node, read, stop and go on with the cursor on the other; a tok
   const tail = (await onA.untilType('stream-end')).slice(1);
   expect(tail.map(({ json }) => json.seq)).toEqual(tail.map((_, index) => last.json.seq + 1 + index));
   expect(tail.find(({ event }) => event === 'turn-end')?.json).toMatchObject({ outcome: 'cancelled' });
-  await closeBoth();
 });
