@@ -202,12 +202,10 @@ export type EntryBody = Command | RunEvent;
 export type EntryType = EntryBody['type'];
 export type CommandType = Command['type'];
 
-/** An entry at its place in the log. `at` (ISO time) informs; order is `seq`. */
-export type Entry = EntryBody & { readonly seq: number; readonly at: string };
-export type EntryOf<T extends EntryType> = Extract<EntryBody, { type: T }> & {
-  readonly seq: number;
-  readonly at: string;
-};
+/** At its place in the log. `at` (ISO time) informs; order is `seq`. */
+export type Stamped<T> = T & { readonly seq: number; readonly at: string };
+export type Entry = Stamped<EntryBody>;
+export type EntryOf<T extends EntryType> = Stamped<Extract<EntryBody, { type: T }>>;
 
 /** Typed by the list of commands: a new command that is not named here does not compile. */
 const COMMANDS: Readonly<Record<CommandType, true>> = {

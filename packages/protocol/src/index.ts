@@ -3,6 +3,7 @@ export * from './cursor.ts';
 export * from './entry.ts';
 export * from './fault.ts';
 export * from './fold.ts';
+export { divideByPath } from './fold-tree.ts';
 export * from './ids.ts';
 export * from './judge.ts';
 export * from './sse.ts';
