@@ -11,7 +11,7 @@ import { PAGE_BYTES_MAX, PAGE_RECORDS_MAX, packPage, unpackPage } from '../page.
 import type { LogRecord, ReadRange, ReadVerdict, StreamName, StreamState } from '../port.ts';
 import { logRecord } from '../record.ts';
 import { RowReader } from './rows.ts';
-import { stateOf, type StreamRow } from './writer-store.ts';
+import { stateOf, type StreamRow } from './stream-row.ts';
 
 /** Fewer records than this are not worth a page. */
 const PACK_RECORDS_MIN = 32;
