@@ -18,7 +18,6 @@ import type {
   ReleaseVerdict,
   StreamName,
   StreamOptions,
-  StreamState,
 } from '../port.ts';
 import { unpackPage } from '../page.ts';
 import { RowWriter } from './rows.ts';
