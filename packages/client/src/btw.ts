@@ -185,6 +185,7 @@ class Question implements Btw {
   }
 
   async keep(): Promise<Result<object>> {
+    if (this.#btwId === undefined) return { kind: 'fault', fault: UNFINISHED };
     const path = `${this.#path}/${this.#btwId}/keep`;
     const answer = await this.#context.requests.call('POST', path, { repeatable: true });
     if (answer.kind === 'fault') return answer;
@@ -279,4 +280,5 @@ class Question implements Btw {
 }
 
 const DRAINED: Outcome = { kind: 'drained' };
+const UNFINISHED = fault('btw-unfinished', 'There is no answer yet. Keep it when it is whole.');
 const GONE = fault('btw-not-found', 'The gateway has nothing more of this side question.');

@@ -84,6 +84,7 @@ async function openPlace(): Promise<Place> {
 test('C1: an answer is iterated as it comes, kept once, and then in the transcript of who follows the session', async () => {
   const place = await openPlace();
   const btw = place.btws().ask(place.sessionId, 'why');
+  expect(await btw.keep()).toMatchObject({ kind: 'fault', fault: { kind: 'btw-unfinished' } });
   const pieces: string[] = [];
   for await (const piece of btw) {
     pieces.push(piece);
