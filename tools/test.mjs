@@ -6,6 +6,7 @@
  *   npm test -- packages/log     the same checks, with only the tests under this path
  *
  * The counts in the closing line are those of the tests; a test file that did not load counts as one failed test.
+ * Before it stands each failed test with the first line of its error, so that the end of a long log says what failed.
  */
 import { spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -35,7 +36,7 @@ for (const { name, command, args } of steps) {
   outcomes.push({ name, ok, seconds: (Date.now() - startedAt) / 1000 });
 }
 
-const counts = readCounts();
+const { counts, failures } = readReport();
 // An error outside every test, such as a rejection that nobody caught, fails the run without failing a test.
 if (!outcomes.at(-1).ok && counts.failed === 0) counts.failed = 1;
 fs.rmSync(reportDir, { recursive: true, force: true });
@@ -44,6 +45,7 @@ console.log('');
 for (const { name, ok, seconds } of outcomes) {
   console.log(`${ok ? 'ok    ' : 'FAILED'}  ${name.padEnd(14)} ${seconds.toFixed(1).padStart(6)} s`);
 }
+for (const failure of failures) console.log(`\nFAILED  ${failure}`);
 const skipped = counts.skipped > 0 ? `, ${counts.skipped} skipped` : '';
 process.exitCode = outcomes.every(({ ok }) => ok) && counts.failed === 0 && counts.passed > 0 ? 0 : 1;
 console.log(`\n${counts.passed} passed, ${counts.failed} failed${skipped}`);
@@ -64,13 +66,26 @@ function run(command, args) {
   });
 }
 
-function readCounts() {
-  if (!fs.existsSync(reportFile)) return { passed: 0, failed: 1, skipped: 0 };
+function readReport() {
+  if (!fs.existsSync(reportFile)) return { counts: { passed: 0, failed: 1, skipped: 0 }, failures: [] };
   const report = JSON.parse(fs.readFileSync(reportFile, 'utf8'));
-  const unloaded = report.testResults.filter((file) => file.status === 'failed' && file.assertionResults.length === 0);
+  const failures = report.testResults.flatMap(({ name, status, message, assertionResults }) => {
+    const file = path.relative(root, name);
+    if (status === 'failed' && assertionResults.length === 0) return [`${file}\n        ${firstLine(message)}`];
+    return assertionResults
+      .filter((test) => test.status === 'failed')
+      .map((test) => `${file} > ${test.fullName}\n        ${firstLine(test.failureMessages[0])}`);
+  });
   return {
-    passed: report.numPassedTests,
-    failed: report.numFailedTests + unloaded.length,
-    skipped: report.numPendingTests + report.numTodoTests,
+    counts: {
+      passed: report.numPassedTests,
+      failed: failures.length,
+      skipped: report.numPendingTests + report.numTodoTests,
+    },
+    failures,
   };
+}
+
+function firstLine(text = '') {
+  return text.split('\n', 1)[0];
 }
