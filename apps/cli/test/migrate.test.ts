@@ -2,13 +2,12 @@
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { openSqliteLog } from '@holdfast/log/sqlite';
 import { startPostgres, type PostgresServer } from '@holdfast/testing/postgres';
 import { environment, run, Running, temporaryDir, type Served } from './holdfast.ts';
 
 // A test is some twenty processes, one after the other.
-vi.setConfig({ testTimeout: 120_000 });
 
 let server: PostgresServer;
 let made = 0;

@@ -47,7 +47,7 @@ test('E3: kill -9 of the gateway in mid-answer: the page recovers by itself, and
   await tab.page.locator('[data-outbox]').waitFor();
 
   await gateway.start();
-  await tab.page.locator('.message.is-answer[data-state=interrupted]').waitFor({ timeout: 20_000 });
+  await tab.page.locator('.message.is-answer[data-state=interrupted]').waitFor();
   await tab.page.locator('.banner.is-warning').waitFor({ state: 'detached' });
   const interrupted = tab.page.locator('.message.is-answer').first();
   expect(await interrupted.evaluate((element) => 'mine' in element)).toBe(true);
@@ -62,7 +62,7 @@ test('E3: kill -9 of the gateway in mid-answer: the page recovers by itself, and
   expect(shown).toBe(messages[1]?.text.trimEnd());
   expect(await tab.shown()).toBe(messages[3]?.text);
   expect(tab.faults).toEqual([]);
-}, 60_000);
+});
 
 test('R34: an interrupted answer offers to go on, and goes on', async () => {
   await using tab = await openTab(browser, gateway, { mayLoseNetwork: true });
@@ -70,12 +70,12 @@ test('R34: an interrupted answer offers to go on, and goes on', async () => {
   await tab.answer.locator('.markdown > p').first().waitFor();
   await gateway.kill();
   await gateway.start();
-  await tab.page.getByRole('button', { name: 'Continue', exact: true }).click({ timeout: 20_000 });
+  await tab.page.getByRole('button', { name: 'Continue', exact: true }).click();
   await tab.settled();
   expect(await tab.page.locator('.message').count()).toBe(4);
   expect(await tab.page.locator('.ending button').count()).toBe(0);
   expect(tab.faults).toEqual([]);
-}, 60_000);
+});
 
 test('R72: offline, a message waits in its own session’s outbox through a reload, and goes out once', async () => {
   await using tab = await openTab(browser, gateway, { mayLoseNetwork: true });
@@ -96,7 +96,7 @@ test('R72: offline, a message waits in its own session’s outbox through a relo
   await tab.settled();
   await eventually(() => tab.page.locator('[data-outbox]').count()).toBe(0);
   expect(tab.faults).toEqual([]);
-}, 60_000);
+});
 
 test('R48: the browser goes offline and comes back: it is said, and everything that happened meanwhile is there', async () => {
   const proxy = await startFaultProxy({ target: { port: Number(new URL(gateway.url).port) } });
@@ -105,15 +105,15 @@ test('R48: the browser goes offline and comes back: it is said, and everything t
   await tab.answer.locator('.markdown').waitFor();
   await tab.context.setOffline(true);
   proxy.cutAll();
-  await tab.page.locator('.banner.is-warning').waitFor({ timeout: 20_000 });
+  await tab.page.locator('.banner.is-warning').waitFor();
   await tab.context.setOffline(false);
-  await tab.page.locator('.banner.is-warning').waitFor({ state: 'detached', timeout: 20_000 });
+  await tab.page.locator('.banner.is-warning').waitFor({ state: 'detached' });
   await tab.settled();
   const { messages } = await gateway.view(tab.sessionId());
   expect(await tab.shown()).toBe(messages.at(-1)?.text);
   expect(tab.faults).toEqual([]);
   await proxy.close();
-}, 60_000);
+});
 
 test('E9: a hidden tab shows the same when it is looked at again, and the title calls', async () => {
   await using tab = await openTab(browser, gateway);
@@ -172,4 +172,4 @@ test('a page of another device over plain http works, and says what it lacks', a
   expect(await tab.page.locator('.notice').innerText()).toContain('plain http');
   expect(tab.faults).toEqual([]);
   await lan.close();
-}, 60_000);
+});

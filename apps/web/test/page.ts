@@ -49,11 +49,7 @@ export interface TabOptions extends BrowserContextOptions {
 }
 
 /** What will be true, on a machine that is busy too. */
-export const eventually = (
-  look: () => unknown,
-  timeout: number = 15_000,
-  interval: number = 50,
-): ReturnType<typeof expect.poll> => expect.poll(look, { timeout, interval });
+export const eventually = (look: () => unknown): ReturnType<typeof expect.poll> => expect.poll(look);
 
 const LOST_NETWORK = /Failed to load resource: net::|ERR_(?:CONNECTION|INTERNET|NETWORK|INCOMPLETE|EMPTY)/;
 
@@ -62,7 +58,7 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
   const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
   const page = await context.newPage();
   // Before the test's own limit: then it is said what was waited for.
-  page.setDefaultTimeout(12_000);
+  page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   // A page that a test hands out has no address, and Chromium keeps such a one on plain http from calling its own machine.
   const isTrusted = /^https:|\/\/(?:127\.|localhost)/.test(origin);

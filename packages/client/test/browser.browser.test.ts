@@ -81,7 +81,7 @@ describe.each(['localhost', 'lan.test'])('Chromium on http://%s', (host) => {
   test('B3: 2,000 quick starts and stops leave no stream', async () => {
     const tab = await visit(wire.port);
     expect(await tab.evaluate(() => page.startAndStop('cycles', 2000))).toBe('closed');
-    await expect.poll(() => wire.readers, { timeout: 20_000 }).toBe(0);
+    await expect.poll(() => wire.readers).toBe(0);
     await tab.close();
   });
 });

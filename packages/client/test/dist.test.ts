@@ -129,7 +129,6 @@ test('the oldest Node that is promised passes the suites of byte streams, event 
     await writeFile(suite, output[0].code);
     const { stdout } = await run(node20(), ['--test', '--test-reporter=tap', suite], {
       cwd: project,
-      timeout: 45_000,
       env: { PATH: process.env['PATH'], GATEWAY_URL: gateway.url, GATEWAY_TOKEN: gatewayToken },
     }).catch((error: unknown) => {
       const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
@@ -142,7 +141,7 @@ test('the oldest Node that is promised passes the suites of byte streams, event 
   } finally {
     await gateway.close();
   }
-}, 60_000);
+});
 
 /** `first`: what a page waits for, the entry and what it imports. `total`: with what is loaded while it runs. */
 async function bundledBytes(

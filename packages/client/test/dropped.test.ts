@@ -25,7 +25,7 @@ const collected = (isTrue: () => void): Promise<void> =>
       globalThis.gc?.();
       isTrue();
     },
-    { timeout: 15_000, interval: 20 },
+    { timeout: 60_000, interval: 20 },
   );
 
 async function collectSometimes(): Promise<void> {

@@ -30,61 +30,57 @@ function dice(seed: number): () => number {
 
 const WORDS = ['wort ', 'mot ', '漢字', '🎉', 'é', 'слово ', '\n', '"', '\\', 'a longer piece of text '];
 
-test(
-  `B5, A8: ${DROPS} drops at random bytes of ${ENTRIES} entries (seed ${SEED}): the text is byte-equal, once`,
-  { timeout: 120_000 },
-  async () => {
-    const random = dice(SEED);
-    const server = await WireServer.start();
-    cleanups.push(() => server.close());
-    const log = server.log(session);
-    for (let i = 0; i < ENTRIES; i++) log.append((WORDS[Math.floor(random() * WORDS.length)] ?? '') + i.toString(36));
+test(`B5, A8: ${DROPS} drops at random bytes of ${ENTRIES} entries (seed ${SEED}): the text is byte-equal, once`, async () => {
+  const random = dice(SEED);
+  const server = await WireServer.start();
+  cleanups.push(() => server.close());
+  const log = server.log(session);
+  for (let i = 0; i < ENTRIES; i++) log.append((WORDS[Math.floor(random() * WORDS.length)] ?? '') + i.toString(36));
 
-    const clock = new HandClock();
-    const lifecycle = new HandLifecycle();
-    const proxy = await startFaultProxy({
-      target: { port: server.port },
-      plan: (connection) => (connection < DROPS ? dropPlan(random) : {}),
-      // A stall is silent: the person opens the lid an hour later.
-      onStrike: () =>
-        void setImmediate(() => {
-          clock.sleep(60_000);
-          lifecycle.say('visible');
-        }),
-    });
-    cleanups.push(() => proxy.close());
+  const clock = new HandClock();
+  const lifecycle = new HandLifecycle();
+  const proxy = await startFaultProxy({
+    target: { port: server.port },
+    plan: (connection) => (connection < DROPS ? dropPlan(random) : {}),
+    // A stall is silent: the person opens the lid an hour later.
+    onStrike: () =>
+      void setImmediate(() => {
+        clock.sleep(60_000);
+        lifecycle.say('visible');
+      }),
+  });
+  cleanups.push(() => proxy.close());
 
-    const reader = new FakeReader();
-    reader.seq = 0;
-    const complete = Promise.withResolvers<void>();
-    const stream = new EventStreamClient({
-      transport: nodeTransport(),
-      baseUrl: proxy.origin,
-      target: { kind: 'session', sessionId: session, place: '0' },
-      handlers: {
-        snapshot: () => complete.reject(new Error('nobody asked for a snapshot')),
-        entry(_session, entry) {
-          reader.entry(entry);
-          if (reader.seq === ENTRIES) complete.resolve();
-        },
-        state(state) {
-          if (state.kind === 'waiting') setImmediate(() => clock.advance(state.delayMs));
-          if (state.kind === 'idle') complete.reject(new Error(state.fault?.detail));
-        },
-        error: (error) => complete.reject(error),
+  const reader = new FakeReader();
+  reader.seq = 0;
+  const complete = Promise.withResolvers<void>();
+  const stream = new EventStreamClient({
+    transport: nodeTransport(),
+    baseUrl: proxy.origin,
+    target: { kind: 'session', sessionId: session, place: '0' },
+    handlers: {
+      snapshot: () => complete.reject(new Error('nobody asked for a snapshot')),
+      entry(_session, entry) {
+        reader.entry(entry);
+        if (reader.seq === ENTRIES) complete.resolve();
       },
-      ports: { clock, lifecycle, random },
-    });
-    stream.start();
-    await complete.promise;
-    expect(reader.text).toBe(log.text);
-    expect(proxy.strikes).toBe(DROPS);
+      state(state) {
+        if (state.kind === 'waiting') setImmediate(() => clock.advance(state.delayMs));
+        if (state.kind === 'idle') complete.reject(new Error(state.fault?.detail));
+      },
+      error: (error) => complete.reject(error),
+    },
+    ports: { clock, lifecycle, random },
+  });
+  stream.start();
+  await complete.promise;
+  expect(reader.text).toBe(log.text);
+  expect(proxy.strikes).toBe(DROPS);
 
-    await stream.close();
-    expect(clock.pending).toBe(0);
-    await expect.poll(() => [proxy.open, server.sockets, server.readers]).toEqual([0, 0, 0]);
-  },
-);
+  await stream.close();
+  expect(clock.pending).toBe(0);
+  await expect.poll(() => [proxy.open, server.sockets, server.readers]).toEqual([0, 0, 0]);
+});
 
 function dropPlan(random: () => number): FaultPlan {
   const afterBytes = Math.floor(random() * 10_000);

@@ -53,7 +53,7 @@ test('the network goes right after a client was made: it has all it needs, and w
   await expect.poll(async () => (await state(page)).outbox).toEqual(['into the dark unconfirmed']);
   expect(await stored(page)).toEqual(['admin: into the dark']);
   await page.context().setOffline(false);
-  await expect.poll(() => state(page), { timeout: 15_000 }).toEqual({ messages: ['into the dark'], outbox: [] });
+  await expect.poll(() => state(page)).toEqual({ messages: ['into the dark'], outbox: [] });
   expect(await stored(page)).toEqual([]);
 });
 
@@ -67,7 +67,7 @@ test('the live part does not come, and a browser does not ask for it twice: the 
   await open(page);
   await expect.poll(() => page.evaluate(() => window.outboxPage.connection())).toBe('live');
   await send(page, 'by asking');
-  await expect.poll(() => state(page), { timeout: 5_000 }).toEqual({ messages: ['by asking'], outbox: [] });
+  await expect.poll(() => state(page)).toEqual({ messages: ['by asking'], outbox: [] });
   expect(await stored(page)).toEqual([]);
 
   // Decision 9 rests on this: the client asks for it each time, the browser does not.

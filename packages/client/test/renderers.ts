@@ -12,8 +12,12 @@ export async function rendererPids(browser: Browser): Promise<readonly number[]>
   return processInfo.filter(({ type }) => type === 'renderer').map(({ id }) => id);
 }
 
-/** As the kernel counts it: JavaScript or not. */
-export async function residentBytes(pid: number): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(status)?.[1]) * 1024;
+/**
+ * What a process holds itself, JavaScript or not: its own pages and its part of shared memory, as the kernel counts them.
+ * Pages of files (the browser's own code) come and go with the machine's other work: they are no part of it.
+ */
+export async function heldBytes(pid: number): Promise<number> {
+  const rollup = await readFile(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const kibOf = (field: string): number => Number(new RegExp(`^${field}:\\s+(\\d+) kB$`, 'm').exec(rollup)?.[1]);
+  return (kibOf('Anonymous') + kibOf('Pss_Shmem')) * 1024;
 }

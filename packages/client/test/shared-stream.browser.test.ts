@@ -1,6 +1,6 @@
 /** Eight tabs of a real browser share one stream (R50): on localhost with Web Locks, on a plain-http origin without. */
 import { launchChromium } from '@holdfast/testing/chromium';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import type { BrowserPage } from './browser-page.ts';
 import { bundle, HTML } from './bundle.ts';
@@ -25,8 +25,6 @@ afterAll(async () => {
   await server.close();
 });
 
-const patience = { timeout: 15_000, interval: 50 };
-
 describe.each(['localhost', 'lan.test'])('on http://%s', (host) => {
   async function open(context: Context, session: string) {
     const tab = await context.newPage();
@@ -37,11 +35,10 @@ describe.each(['localhost', 'lan.test'])('on http://%s', (host) => {
       close: () => tab.close(),
       hide: () => tab.evaluate(() => page.hide()),
       answers: () => tab.evaluate(() => page.ask()),
-      hasAll: () =>
-        vi.waitFor(async () => expect(await read()).toBe(`${session}:${server.log(session).text}`), patience),
+      hasAll: () => expect.poll(() => read()).toBe(`${session}:${server.log(session).text}`),
     };
   }
-  const streams = (count: number): Promise<void> => vi.waitFor(() => expect(server.readers).toBe(count), patience);
+  const streams = (count: number): Promise<void> => expect.poll(() => server.readers).toBe(count);
 
   test(`R50: ${TABS} tabs, one stream; a frozen leader and a closed one are replaced, and nothing is lost`, async () => {
     const context = await browser.newContext();
@@ -78,7 +75,7 @@ describe.each(['localhost', 'lan.test'])('on http://%s', (host) => {
     await streams(1);
     await context.close();
     await streams(0);
-  }, 60_000);
+  });
 
   test('R50: a visible tab takes the lead from a hidden one, whichever came first, and no other does', async () => {
     const context = await browser.newContext();
@@ -91,7 +88,7 @@ describe.each(['localhost', 'lan.test'])('on http://%s', (host) => {
     const opened = server.opened;
 
     await first.hide();
-    await vi.waitFor(() => expect(server.opened).toBe(opened + 1), patience);
+    await expect.poll(() => server.opened).toBe(opened + 1);
     await streams(1);
     server.append(session, '1');
     for (const tab of [first, second]) await tab.hasAll();
@@ -104,7 +101,7 @@ describe.each(['localhost', 'lan.test'])('on http://%s', (host) => {
     await second.hide();
     const third = await open(context, session);
     await third.hasAll();
-    await vi.waitFor(() => expect(server.opened).toBe(opened + 2), patience);
+    await expect.poll(() => server.opened).toBe(opened + 2);
     await streams(1);
     server.append(session, '3');
     for (const tab of [second, third]) await tab.hasAll();

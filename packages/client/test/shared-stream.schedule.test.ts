@@ -127,73 +127,69 @@ describe.each([
     await first.close();
   });
 
-  test(
-    'R50: any schedule of tabs that come, go, crash, hide and change what they follow',
-    { timeout: 120_000 },
-    async () => {
-      const move = fc.record({
-        kind: fc.constantFrom(
-          ...([
-            'open',
-            'close',
-            'crash',
-            'show',
-            'hide',
-            'follow',
-            'unfollow',
-            'append',
-            'append',
-            'pass',
-            'pass',
-            'drop',
-          ] as const),
-          ...(['run', 'run', 'serve', 'restart', 'stop', 'start'] as const),
-        ),
-        tab: fc.nat(3),
-        n: fc.nat(8),
-      });
-      await fc.assert(
-        fc.asyncProperty(fc.array(move, { maxLength: 30 }), async (moves) => {
-          const browser = new Browser(locks);
-          browser.open(true).follow(sessions[0] as SessionId, null);
-          for (const { kind, tab: index, n } of moves) {
-            const tab = browser.alive[index % Math.max(1, browser.alive.length)];
-            const session = sessions[n % 2] as SessionId;
-            if (kind === 'open' && browser.alive.length < 4)
-              browser.open(n % 2 === 0).follow(session, n < 3 ? '0' : null);
-            if (kind === 'close') await tab?.close();
-            if (kind === 'crash' && tab !== undefined) browser.crash(tab);
-            if (kind === 'show') tab?.show(true);
-            if (kind === 'hide') tab?.show(false);
-            if (kind === 'follow') tab?.follow(session, null);
-            if (kind === 'unfollow') tab?.unfollow(session);
-            if (kind === 'append') browser.server.log(session).append(`<${session}${n}>`);
-            if (kind === 'pass') browser.clock.advance(n * 700);
-            if (kind === 'drop') browser.server.dropAll();
-            if (kind === 'serve') browser.server.serve();
-            if (kind === 'restart') tab?.stream.restart();
-            if (kind === 'stop') tab?.stream.stop();
-            if (kind === 'start') tab?.stream.start();
-            if (kind === 'run') await browser.run();
-            else if (n % 2 === 0) await settled();
-          }
-          // What a crashed tab still had open is the system's to close; then there is time for everything.
-          browser.server.dropAll();
-          for (const tab of browser.alive) tab.stream.start();
-          await browser.pass(4000);
-          if (browser.alive[0] !== undefined) browser.alive[0].show(true);
-          await browser.pass(10_000);
+  test('R50: any schedule of tabs that come, go, crash, hide and change what they follow', async () => {
+    const move = fc.record({
+      kind: fc.constantFrom(
+        ...([
+          'open',
+          'close',
+          'crash',
+          'show',
+          'hide',
+          'follow',
+          'unfollow',
+          'append',
+          'append',
+          'pass',
+          'pass',
+          'drop',
+        ] as const),
+        ...(['run', 'run', 'serve', 'restart', 'stop', 'start'] as const),
+      ),
+      tab: fc.nat(3),
+      n: fc.nat(8),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(move, { maxLength: 30 }), async (moves) => {
+        const browser = new Browser(locks);
+        browser.open(true).follow(sessions[0] as SessionId, null);
+        for (const { kind, tab: index, n } of moves) {
+          const tab = browser.alive[index % Math.max(1, browser.alive.length)];
+          const session = sessions[n % 2] as SessionId;
+          if (kind === 'open' && browser.alive.length < 4)
+            browser.open(n % 2 === 0).follow(session, n < 3 ? '0' : null);
+          if (kind === 'close') await tab?.close();
+          if (kind === 'crash' && tab !== undefined) browser.crash(tab);
+          if (kind === 'show') tab?.show(true);
+          if (kind === 'hide') tab?.show(false);
+          if (kind === 'follow') tab?.follow(session, null);
+          if (kind === 'unfollow') tab?.unfollow(session);
+          if (kind === 'append') browser.server.log(session).append(`<${session}${n}>`);
+          if (kind === 'pass') browser.clock.advance(n * 700);
+          if (kind === 'drop') browser.server.dropAll();
+          if (kind === 'serve') browser.server.serve();
+          if (kind === 'restart') tab?.stream.restart();
+          if (kind === 'stop') tab?.stream.stop();
+          if (kind === 'start') tab?.stream.start();
+          if (kind === 'run') await browser.run();
+          else if (n % 2 === 0) await settled();
+        }
+        // What a crashed tab still had open is the system's to close; then there is time for everything.
+        browser.server.dropAll();
+        for (const tab of browser.alive) tab.stream.start();
+        await browser.pass(4000);
+        if (browser.alive[0] !== undefined) browser.alive[0].show(true);
+        await browser.pass(10_000);
 
-          for (const tab of browser.alive) {
-            expect(tab.errors).toEqual([]);
-            for (const [id, reader] of tab.readers) expect(reader.text).toBe(browser.server.log(id).text);
-          }
-          if (browser.alive.some((tab) => tab.readers.size > 0)) expect(browser.server.live).toBe(1);
-          for (const tab of browser.alive) await tab.close();
-          expect(browser.server.live).toBe(0);
-        }),
-        { numRuns: 500 },
-      );
-    },
-  );
+        for (const tab of browser.alive) {
+          expect(tab.errors).toEqual([]);
+          for (const [id, reader] of tab.readers) expect(reader.text).toBe(browser.server.log(id).text);
+        }
+        if (browser.alive.some((tab) => tab.readers.size > 0)) expect(browser.server.live).toBe(1);
+        for (const tab of browser.alive) await tab.close();
+        expect(browser.server.live).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
 });

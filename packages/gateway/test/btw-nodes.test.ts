@@ -63,4 +63,4 @@ test('C2: kill -9 in mid-answer: the reader goes on from its cursor and is told 
     fault: 'btw-unfinished',
     facts: { state: 'interrupted' },
   });
-}, 40_000);
+});

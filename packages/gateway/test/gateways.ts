@@ -69,6 +69,6 @@ export async function startProcess(directory: string): Promise<NodeProcess> {
   onTestFinished(() => void child.kill('SIGKILL'));
   let said = '';
   child.stdout.on('data', (chunk: Buffer) => (said += chunk.toString()));
-  await expect.poll(() => said, { timeout: 20_000 }).toMatch(/^holdfast ready http/);
+  await expect.poll(() => said).toMatch(/^holdfast ready http/);
   return { url: said.trim().split(' ')[2] ?? '', child };
 }

@@ -72,9 +72,7 @@ test('a build that replaces another is served without a restart', async () => {
   await api.call('GET', '/assets/index-B1c2D3e4.js', undefined, { token: null });
   writeFileSync(join(web, 'assets', 'index-F5g6H7i8.js'), 'export const a = 1;');
   await expect
-    .poll(async () => (await api.call('GET', '/assets/index-F5g6H7i8.js', undefined, { token: null })).status, {
-      timeout: 3_000,
-    })
+    .poll(async () => (await api.call('GET', '/assets/index-F5g6H7i8.js', undefined, { token: null })).status)
     .toBe(200);
   expect((await api.call('GET', '/assets/index-B1c2D3e4.js', undefined, { token: null })).status).toBe(200);
 });

@@ -102,7 +102,7 @@ test('R33: SIGTERM: not ready, readers told goodbye, out with code 0 within the 
   onTestFinished(() => void child.kill('SIGKILL'));
   let stdout = '';
   child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
-  await expect.poll(() => stdout, { timeout: 15_000 }).toMatch(/^holdfast ready http:\/\/127\.0\.0\.1:\d+\n$/);
+  await expect.poll(() => stdout).toMatch(/^holdfast ready http:\/\/127\.0\.0\.1:\d+\n$/);
   const url = stdout.trim().split(' ')[2]!;
   const json = { authorization: `Bearer ${ROOT}`, 'content-type': 'application/json' };
   const { session } = (await (
@@ -195,6 +195,6 @@ test('a closed gateway leaves no socket, timer or reader of its own', async () =
   expect(await reader.ended()).toBe('clean');
   await expect.poll(() => process.getActiveResourcesInfo().filter((kind) => kind === 'TCPServerWrap').length).toBe(0);
   await expect
-    .poll(() => process.getActiveResourcesInfo().filter((kind) => kind !== 'PipeWrap').length, { timeout: 8_000 })
+    .poll(() => process.getActiveResourcesInfo().filter((kind) => kind !== 'PipeWrap').length)
     .toBeLessThanOrEqual(before + 1);
 });

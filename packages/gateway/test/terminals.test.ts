@@ -277,7 +277,7 @@ test('C4: its end, in ten ways: each leaves no process, and says what it was', a
   const deaf = await start(api, "trap '' HUP TERM INT; echo pid $$.; while :; do sleep 1; done");
   const pid = await pidOf(api, deaf);
   expect((await api.call('DELETE', at(deaf))).status).toBe(204);
-  await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
+  await expect.poll(() => isAlive(pid)).toBe(false);
   await expect.poll(async () => (await statusOf(api, deaf)).fault).toBe('terminal-not-found');
 });
 
@@ -287,7 +287,7 @@ test('C4: a terminal that nobody reads is hung up; one that is read is not, thou
   const read = await start(api, 'echo pid $$.; sleep 100');
   const pid = await pidOf(api, left);
   await stream(api, at(read, '/stream'));
-  await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
+  await expect.poll(() => isAlive(pid)).toBe(false);
   // Its last bytes and its exit are still there.
   expect(await statusOf(api, left)).toMatchObject({ state: 'exited', exit: { signal: 'SIGHUP' } });
   expect(await statusOf(api, read)).toMatchObject({ state: 'running' });

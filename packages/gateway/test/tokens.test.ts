@@ -110,7 +110,7 @@ describe('nodes', () => {
     let told = 0;
     two.tokens.onChange(() => (told += 1));
     expect(await one.tokens.revoke(issued.tokenId)).toBe(true);
-    await expect.poll(() => told, { timeout: 1_000 }).toBeGreaterThan(0);
+    await expect.poll(() => told).toBeGreaterThan(0);
     expect(two.tokens.isIssued(issued.tokenId)).toBe(false);
   });
 

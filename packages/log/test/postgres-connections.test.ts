@@ -29,9 +29,7 @@ test('a connection that listened and died is replaced, and its reader misses not
   for (let n = 0; n < 10; n += 1) await a.append('s/1', { records: [bytes(`${n}`)] });
   await reading;
   expect(seen).toEqual(Array.from({ length: 20 }, (_, index) => index + 1));
-  await expect
-    .poll(async () => (await pids()).filter((pid) => !before.includes(pid)).length, { timeout: 10_000 })
-    .toBe(2);
+  await expect.poll(async () => (await pids()).filter((pid) => !before.includes(pid)).length).toBe(2);
   await Promise.all([a.close(), b.close()]);
 });
 
@@ -48,7 +46,7 @@ test('where no connection is to be had, what comes is refused, to be sent again;
   expect(refused).toMatchObject({ kind: 'unavailable', fault: { kind: 'storage-unavailable' } });
   await server.query('ALTER DATABASE exhausted ALLOW_CONNECTIONS true');
   await expect
-    .poll(async () => (await log.append('s/1', { records: [bytes('2')], key })).kind, { timeout: 15_000 })
+    .poll(async () => (await log.append('s/1', { records: [bytes('2')], key })).kind)
     .toMatch(/appended|duplicate/);
   const page = await log.read('s/1', { after: 0 });
   expect(page.kind === 'page' && page.records.map(({ bytes: body }) => new TextDecoder().decode(body))).toEqual([

@@ -15,7 +15,7 @@ beforeAll(async () => {
   server = await startPostgres();
   url = await server.createDatabase('writers');
   log = await openPostgresLog({ url, node: 'a' });
-}, 60_000);
+});
 
 afterAll(async () => {
   await log.close();

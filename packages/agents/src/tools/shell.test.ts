@@ -104,7 +104,7 @@ test('a stop ends the command though its reader was abandoned and never comes ba
   const pid = Number.parseInt(first.done === true ? '' : first.value, 10);
   expect(isAlive(pid)).toBe(true);
   controller.abort();
-  await expect.poll(() => isAlive(pid), { timeout: 5_000 }).toBe(false);
+  await expect.poll(() => isAlive(pid)).toBe(false);
 });
 
 test('the guard itself may be killed: the command goes with it', async () => {

@@ -57,30 +57,26 @@ async function instant(n: number): Promise<void> {
   for (let i = 12; i <= n; i++) await settled();
 }
 
-test(
-  `B3: ${CYCLES} starts and stops on real sockets leave no handle, timer or socket`,
-  { timeout: 120_000 },
-  async () => {
-    const before = handles();
-    const stream = open(server.origin, new FakeReader());
-    const reached: Record<string, number> = {};
-    const openedBefore = server.opened;
-    for (let i = 0; i < CYCLES; i++) {
-      stream.start();
-      await instant((i * 7) % 24);
-      reached[stream.state.kind] = (reached[stream.state.kind] ?? 0) + 1;
-      stream.stop();
-    }
-    await stream.close();
-    // The cycles were real: the server has met thousands of them, and as many were cut off while they read.
-    expect(server.opened - openedBefore).toBeGreaterThan(CYCLES / 4);
-    expect(reached['reading']).toBeGreaterThan(CYCLES / 10);
-    expect(reached['connecting']).toBeGreaterThan(CYCLES / 10);
-    await expect.poll(() => [server.sockets, server.readers]).toEqual([0, 0]);
-    await expect.poll(handles).toEqual(before);
-    expect(unhandled).toBe(0);
-  },
-);
+test(`B3: ${CYCLES} starts and stops on real sockets leave no handle, timer or socket`, async () => {
+  const before = handles();
+  const stream = open(server.origin, new FakeReader());
+  const reached: Record<string, number> = {};
+  const openedBefore = server.opened;
+  for (let i = 0; i < CYCLES; i++) {
+    stream.start();
+    await instant((i * 7) % 24);
+    reached[stream.state.kind] = (reached[stream.state.kind] ?? 0) + 1;
+    stream.stop();
+  }
+  await stream.close();
+  // The cycles were real: the server has met thousands of them, and as many were cut off while they read.
+  expect(server.opened - openedBefore).toBeGreaterThan(CYCLES / 4);
+  expect(reached['reading']).toBeGreaterThan(CYCLES / 10);
+  expect(reached['connecting']).toBeGreaterThan(CYCLES / 10);
+  await expect.poll(() => [server.sockets, server.readers]).toEqual([0, 0]);
+  await expect.poll(handles).toEqual(before);
+  expect(unhandled).toBe(0);
+});
 
 interface World {
   readonly stream: EventStreamClient;

@@ -93,4 +93,4 @@ test('R32, R33, R51: a rolling deploy: parked turns move, running ones finish or
     const starts = one.shown.flatMap(({ event, data }) => (event === 'turn-start' ? [data['turnId']] : []));
     expect(starts).toEqual([...new Set(starts)]);
   }
-}, 120_000);
+});

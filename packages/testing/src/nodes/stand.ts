@@ -170,7 +170,7 @@ export class Watch {
 }
 
 /** Asked again until it is so. */
-export async function eventually(isSo: () => Promise<boolean>, withinMs = 30_000): Promise<void> {
+export async function eventually(isSo: () => Promise<boolean>, withinMs = 60_000): Promise<void> {
   const until = performance.now() + withinMs;
   while (!(await isSo())) {
     if (performance.now() > until) throw new Error(`It did not come to be so within ${withinMs} ms.`);

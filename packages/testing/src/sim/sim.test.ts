@@ -51,4 +51,4 @@ test('threads change nothing: the same seeds, the same steps', async () => {
   ];
   expect(two).toEqual(one);
   expect(one.runs).toBe(40);
-}, 120_000);
+});
