@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { startPostgres } from '@holdfast/testing/postgres';
 import { expect, onTestFinished } from 'vitest';
-import { configOf, startGateway, type RunningGateway } from '../src/index.ts';
+import { configOf, startGateway, type GatewayOptions, type RunningGateway } from '../src/index.ts';
 import { ROOT, type Json } from './harness.ts';
 
 export interface Node {
@@ -34,7 +34,7 @@ export function temporaryDirectory(): string {
 }
 
 /** Without sticky sessions: whatever is asked of one holds on the other. They and their server end with the test. */
-export async function startPair(): Promise<readonly [RunningGateway, RunningGateway]> {
+export async function startPair(options: GatewayOptions = {}): Promise<readonly [RunningGateway, RunningGateway]> {
   const server = await startPostgres();
   onTestFinished(() => server[Symbol.asyncDispose]());
   const config = configOf({
@@ -46,7 +46,7 @@ export async function startPair(): Promise<readonly [RunningGateway, RunningGate
     data: temporaryDirectory(),
     store: { kind: 'postgres', url: await server.createDatabase('pair') },
   });
-  const [a, b] = [await startGateway(config), await startGateway(config)];
+  const [a, b] = [await startGateway(config, options), await startGateway(config, options)];
   onTestFinished(async () => void (await Promise.all([a.close(), b.close()])));
   return [a, b];
 }

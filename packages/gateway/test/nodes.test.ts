@@ -5,8 +5,11 @@ import { expect, test } from 'vitest';
 import { ask, startPair } from './gateways.ts';
 import { EventReader, ROOT } from './harness.ts';
 
-test('post on one node, read, stop and go on with the cursor on the other; a token that one revokes ends its stream on the other within a second', async () => {
-  const [a, b] = await startPair();
+/** Streams end by what is told, or not within the time of a test. */
+const NO_SWEEP = { sweepMs: 3_600_000 };
+
+test('post on one node, read, stop and go on with the cursor on the other; a token that one revokes ends its stream on the other, by what the log says', async () => {
+  const [a, b] = await startPair({ readers: NO_SWEEP });
 
   await ask(a, 'POST', '/v1/sessions', { sessionId: 's_1' });
   const issued = await ask(a, 'POST', '/v1/tokens', { subject: 'admin', scopes: ['write'] });
@@ -18,11 +21,9 @@ test('post on one node, read, stop and go on with the cursor on the other; a tok
     duplicate: true,
   });
 
-  const startedMs = performance.now();
   await ask(a, 'DELETE', `/v1/tokens/${issued.tokenId}`);
   const rest = await onB.untilType('goodbye');
   expect(rest.at(-1)?.json).toEqual({ reason: 'auth-expired' });
-  expect(performance.now() - startedMs).toBeLessThan(1_000);
 
   expect(await ask(b, 'POST', `/v1/sessions/s_1/turns/${sent.turnId}/stop`, {})).toMatchObject({ result: 'stopping' });
   const last = [...seen, ...rest].findLast(({ id }) => id !== undefined)!;

@@ -12,11 +12,11 @@ const PARENT = fileURLToPath(new URL('../../test/guarded-parent.ts', import.meta
 
 /** Commands that print the pids of all that they start, as `pid N`, then `ready`, and would touch `x` later. */
 const COMMANDS = {
-  'an ordinary command': 'echo pid $$; echo ready; sleep 4; touch x',
-  'one that ignores SIGTERM': `trap '' TERM; echo pid $$; echo ready; sleep 4; touch x; sleep 4`,
-  'one with children in the background': 'echo pid $$; (sleep 4; touch x) & echo pid $!; echo ready; wait',
+  'an ordinary command': 'echo pid $$; echo ready; sleep 100; touch x',
+  'one that ignores SIGTERM': `trap '' TERM; echo pid $$; echo ready; sleep 100; touch x; sleep 100`,
+  'one with children in the background': 'echo pid $$; (sleep 100; touch x) & echo pid $!; echo ready; wait',
   'one whose child left its process group':
-    'echo pid $$; setsid sh -c "echo pid \\$\\$; echo ready; sleep 4; touch x" & wait',
+    'echo pid $$; setsid sh -c "echo pid \\$\\$; echo ready; sleep 100; touch x" & wait',
 };
 
 test.for(Object.entries(COMMANDS))('D2: kill -9 of the gateway ends %s', async ([, command]) => {

@@ -14,7 +14,7 @@ import { startGateway, TOKEN, type GatewayProcess } from './gateway.ts';
 export type Env = Readonly<Record<string, string>>;
 
 /** A node that is told to leave and does not is broken. */
-const LEAVE_MS = 30_000;
+const LEAVE_MS = 120_000;
 
 export class Nodes {
   readonly balancer: Balancer;

@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Entry } from '@holdfast/protocol';
 import { TOKEN } from './gateway.ts';
 
+/** What does not move for so long never will. */
 const QUIET_MS = 60_000;
 
 /** Each session has scenes of its own; every run of a tool writes a line that no other writes. */
@@ -33,13 +34,14 @@ export async function restingLogs(
 ): Promise<ReadonlyMap<string, readonly Entry[]>> {
   const headers = { authorization: `Bearer ${TOKEN}` };
   const logs = new Map<string, readonly Entry[]>();
-  const until = performance.now() + QUIET_MS;
+  let [moved, until] = ['', performance.now() + QUIET_MS];
   for (const sessionId of sessionIds) {
     for (;;) {
       const response = await fetch(`${url}/v1/sessions/${sessionId}`, { headers });
       if (response.status === 404) break;
       const { view } = (await response.json()) as {
         readonly view: {
+          readonly seq: number;
           readonly turn: unknown;
           readonly queue: readonly unknown[];
           readonly closing: unknown;
@@ -47,6 +49,8 @@ export async function restingLogs(
         };
       };
       if (view.turn === null && view.queue.length === 0 && view.closing === null) break;
+      const place = `${sessionId} ${view.seq}`;
+      if (place !== moved) [moved, until] = [place, performance.now() + QUIET_MS];
       if (performance.now() > until) break;
       for (const { promptId, kind } of view.prompts) {
         await fetch(`${url}/v1/sessions/${sessionId}/prompts/${promptId}`, {

@@ -16,7 +16,7 @@ test('R25, R33, R36: fifteen kills under load: nothing acknowledged or seen is l
   const result = await crashRun({ kills: 15, seed, mode: 'kill' });
   expect(judged(result)).toEqual(whole);
   expect(result.acknowledged).toBeGreaterThan(20);
-});
+}, 600_000);
 
 test('R25: five power cuts: what was not synced may be gone, and nobody misses anything', async () => {
   const result = await crashRun({ kills: 5, seed: seed + 1, mode: 'power' });
@@ -32,4 +32,4 @@ test('R9, R25, R36: a storm over three nodes on PostgreSQL: kills, a deploy, a p
   const result = await storm({ kills: 6, pauses: 1, databaseKills: 1, failovers: 1, seed: seed + 2 });
   expect({ ...judged(result), stale: result.stale }).toEqual({ ...whole, stale: [] });
   expect(result.acknowledged).toBeGreaterThan(20);
-}, 240_000);
+}, 600_000);

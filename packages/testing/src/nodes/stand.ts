@@ -1,6 +1,6 @@
 /**
  * What the tests of many nodes stand on: real gateway processes on one PostgreSQL, each with a wire of its own to it, and readers
- * that keep what they were shown with the time at which they were.
+ * that keep what they were shown.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
@@ -99,7 +99,6 @@ export async function openStand(
 export interface Shown {
   readonly event: string;
   readonly id: string | undefined;
-  readonly atMs: number;
   readonly data: Readonly<Record<string, unknown>>;
 }
 
@@ -148,7 +147,7 @@ export class Watch {
   async #read(url: string): Promise<'clean' | 'broken'> {
     const parser = createParser({
       onEvent: ({ event = '', id, data }) => {
-        this.shown.push({ event, id, atMs: performance.now(), data: JSON.parse(data) as Shown['data'] });
+        this.shown.push({ event, id, data: JSON.parse(data) as Shown['data'] });
         this.#tell();
       },
     });
