@@ -57,8 +57,6 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
   const { mayLoseNetwork = false, context: given, path, origin = gateway.url, ...contextOptions } = options;
   const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
   const page = await context.newPage();
-  // Before the test's own limit: then it is said what was waited for.
-  page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   // A page that a test hands out has no address, and Chromium keeps such a one on plain http from calling its own machine.
   const isTrusted = /^https:|\/\/(?:127\.|localhost)/.test(origin);

@@ -282,14 +282,15 @@ test('C4: its end, in ten ways: each leaves no process, and says what it was', a
 });
 
 test('C4: a terminal that nobody reads is hung up; one that is read is not, though nothing comes', async () => {
-  const api = await open({ idleMs: 400 });
-  const left = await start(api, 'echo pid $$.; sleep 100');
+  const api = await open({ idleMs: 2_000 });
   const read = await start(api, 'echo pid $$.; sleep 100');
-  const pid = await pidOf(api, left);
   await stream(api, at(read, '/stream'));
+  // Its time begins after the other is read.
+  const left = await start(api, 'echo pid $$.; sleep 100');
+  const pid = await pidOf(api, left);
   await expect.poll(() => isAlive(pid)).toBe(false);
-  // Its last bytes and its exit are still there.
-  expect(await statusOf(api, left)).toMatchObject({ state: 'exited', exit: { signal: 'SIGHUP' } });
+  // Its last bytes and its exit are still there, as soon as they are known here.
+  await expect.poll(() => statusOf(api, left)).toMatchObject({ state: 'exited', exit: { signal: 'SIGHUP' } });
   expect(await statusOf(api, read)).toMatchObject({ state: 'running' });
 });
 

@@ -23,6 +23,9 @@ import { chromium, type Browser, type LaunchOptions } from 'playwright-core';
 /** What a test may ask for: further arguments come after ours, everything else goes to playwright-core as it is. */
 export type ChromiumOptions = Omit<LaunchOptions, 'executablePath'>;
 
+/** What a page's action waits for at most. */
+const WAIT_MS = 60_000;
+
 type Installation = { readonly executable: string; readonly env: Readonly<Record<string, string>> };
 
 /**
@@ -33,16 +36,28 @@ type Installation = { readonly executable: string; readonly env: Readonly<Record
 export async function launchChromium(options: ChromiumOptions = {}): Promise<Browser> {
   const { executable, env } = await findChromium();
   try {
-    return await chromium.launch({
+    const browser = await chromium.launch({
       ...options,
       executablePath: executable,
       // C3: none of the package's own arguments; they put everything into one process.
       args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none', ...(options.args ?? [])],
       env: { ...definedOnly(process.env), ...env, ...definedOnly(options.env ?? {}) },
     });
+    return withPatience(browser);
   } catch (cause) {
     throw new Error(`Chromium did not start from ${executable}. ${cure}`, { cause });
   }
+}
+
+/** On a machine that is busy too. Before a test's own limit all the same: then it is said what was waited for. */
+function withPatience(browser: Browser): Browser {
+  const newContext = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await newContext(options);
+    context.setDefaultTimeout(WAIT_MS);
+    return context;
+  };
+  return browser;
 }
 
 const cure =

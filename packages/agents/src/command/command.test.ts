@@ -47,12 +47,12 @@ test('a program that fails, does not exist or does not end is told so; what it p
     fault: 'agent-crashed',
     reason: expect.stringContaining('ENOENT'),
   });
-  const endless = await converse('echo half; sleep 60', { timeoutMs: 500 });
+  const endless = await converse('echo half; sleep 600', { timeoutMs: 500 });
   expect((await endless.say('go')).end).toMatchObject({ outcome: 'limit' });
 });
 
 test('a stop ends the program', async () => {
-  const conversation = await converse('echo $$; sleep 60', {}, { onEvent: (_event, { abort }) => abort.abort() });
+  const conversation = await converse('echo $$; sleep 600', {}, { onEvent: (_event, { abort }) => abort.abort() });
   await conversation.say('go');
   expect(conversation.answerMessage.state).toBe('cancelled');
   expect(isAlive(Number(conversation.text))).toBe(false);

@@ -59,7 +59,7 @@ test('output is live: it comes while the command still runs', async () => {
 
 test('a stop ends the whole group, also one that ignores SIGTERM', async () => {
   let pids: number[] = [];
-  const command = `trap '' TERM; echo $$; (trap '' TERM; sleep 60) & echo $!; echo ready; wait; sleep 60`;
+  const command = `trap '' TERM; echo $$; (trap '' TERM; sleep 600) & echo $!; echo ready; wait; sleep 600`;
   const ran = await run({ command }, {}, (output, stop) => {
     if (!output.endsWith('ready\n')) return;
     pids = output
@@ -84,7 +84,7 @@ test('a stop before the start starts nothing', async () => {
 
 test('a consumer that leaves ends the command, and returns when it is gone', async () => {
   const root = await temporaryDirectory();
-  const opened = shellTool({ root, env: process.env }).open({ command: 'echo $$; sleep 60' });
+  const opened = shellTool({ root, env: process.env }).open({ command: 'echo $$; sleep 600' });
   if (opened.kind === 'invalid') throw new Error(opened.reason);
   let pid = 0;
   for await (const text of opened.call.run({ signal: new AbortController().signal, clock: systemClock })) {
@@ -109,7 +109,7 @@ test('a stop ends the command though its reader was abandoned and never comes ba
 
 test('the guard itself may be killed: the command goes with it', async () => {
   let pid = 0;
-  const ran = await run({ command: 'echo $PPID; echo $$; sleep 60' }, {}, (output) => {
+  const ran = await run({ command: 'echo $PPID; echo $$; sleep 600' }, {}, (output) => {
     const [guard = 0, command] = output.split('\n').map(Number);
     if (command === undefined || command === 0) return;
     pid = command;
@@ -120,12 +120,12 @@ test('the guard itself may be killed: the command goes with it', async () => {
 });
 
 test('the time limit ends it and says so', async () => {
-  const ran = await run({ command: 'echo begun; sleep 60', timeoutSeconds: 0.5 });
-  expect(ran).toEqual({ ok: false, note: 'Ended at its time limit of 0.5 s.', output: 'begun\n' });
+  const ran = await run({ command: 'echo begun; sleep 600', timeoutSeconds: 3 });
+  expect(ran).toEqual({ ok: false, note: 'Ended at its time limit of 3 s.', output: 'begun\n' });
 });
 
 test('nothing outlives the call: what it left in the background is ended, and does not hold its output open', async () => {
-  const ran = await run({ command: 'sleep 60 & echo $!; setsid sleep 60 & echo $!' });
+  const ran = await run({ command: 'sleep 600 & echo $!; setsid sleep 600 & echo $!' });
   expect(ran.ok).toBe(true);
   const pids = ran.output.trim().split('\n').map(Number);
   expect(pids).toHaveLength(2);
