@@ -12,7 +12,7 @@
 import { callbackify } from 'node:util';
 import { FaultError } from '@holdfast/protocol';
 import { Client, Pool } from 'pg';
-import type { Commit, BatchResult } from './postgres/append.ts';
+import type { BatchResult, Commit } from './postgres/writes.ts';
 import { clientConfig, Connection, type ConnectionOptions } from './postgres/connection.ts';
 import * as consumerSteps from './postgres/consumers.ts';
 import { FanOut, type Hearing } from './postgres/fan-out.ts';
@@ -21,7 +21,8 @@ import { History } from './postgres/history.ts';
 import { packOne } from './postgres/pack.ts';
 import { faultOfError, unavailable } from './postgres/refusal.ts';
 import { changedRows, getRow, lastRev, listRows, searchRows, sequence, type Query } from './postgres/rows.ts';
-import { migrate, NOW_MS, refuseUnsafe } from './postgres/schema.ts';
+import { NOW_MS } from './postgres/now.ts';
+import { migrate, refuseUnsafe } from './postgres/schema.ts';
 import * as streamSteps from './postgres/streams.ts';
 import { pause } from './postgres/wait-clock.ts';
 import { Writers } from './postgres/writers.ts';

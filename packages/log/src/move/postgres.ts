@@ -12,7 +12,8 @@ import { Client } from 'pg';
 import { clientConfig } from '../postgres/connection.ts';
 import { faultOfError } from '../postgres/refusal.ts';
 import { sequence } from '../postgres/rows.ts';
-import { migrate, NOW_MS, refuseUnsafe } from '../postgres/schema.ts';
+import { NOW_MS } from '../postgres/now.ts';
+import { migrate, refuseUnsafe } from '../postgres/schema.ts';
 import { monotonicMs, pause } from '../postgres/wait-clock.ts';
 import { PostgresTables } from './postgres-tables.ts';
 import { PostgresWriter } from './postgres-writer.ts';
@@ -155,7 +156,7 @@ class PostgresTarget implements Target {
     await client.query('BEGIN; SET LOCAL synchronous_commit = on');
     try {
       await client.query('UPDATE migrated SET digest = $1', [digest]);
-      await this.#moveTables();
+      await this.#moveDraft();
       await client.query(`DROP SCHEMA ${DRAFT}`);
       await client.query('COMMIT');
     } catch (error) {
@@ -168,8 +169,8 @@ class PostgresTarget implements Target {
     return this.#client.end();
   }
 
-  /** Rule 2. Empty tables that a gateway has made in their place go; anything in them is looked for under lock. */
-  async #moveTables(): Promise<void> {
+  /** Rule 2. What a gateway has made in its place goes where it is empty; anything in them is looked for under lock. */
+  async #moveDraft(): Promise<void> {
     const client = this.#client;
     const home = client.escapeIdentifier(this.#home);
     if (await has(client, 'streams', this.#home)) {
@@ -188,6 +189,15 @@ class PostgresTarget implements Target {
       const object = client.escapeIdentifier(name);
       await client.query(`DROP ${kind} IF EXISTS ${home}.${object} CASCADE`);
       await client.query(`ALTER ${kind} ${object} SET SCHEMA ${home}`);
+    }
+    const functions = await client.query<{ signature: string }>(
+      `SELECT format('%I(%s)', proname, pg_get_function_identity_arguments(oid)) AS signature
+       FROM pg_proc WHERE pronamespace = $1::regnamespace`,
+      [DRAFT],
+    );
+    for (const { signature } of functions.rows) {
+      await client.query(`DROP FUNCTION IF EXISTS ${home}.${signature}`);
+      await client.query(`ALTER FUNCTION ${signature} SET SCHEMA ${home}`);
     }
   }
 

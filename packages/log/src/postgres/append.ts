@@ -8,77 +8,15 @@
  * 2. A refused append has written nothing and its neighbours do not notice it (L5).
  */
 import type { Client } from 'pg';
-import { admit, type KnownAppend, type KnownProducer, type Line } from '../admission.ts';
-import type { Append, AppendVerdict, LogRecord, StreamName } from '../port.ts';
-import { logRecords } from '../record.ts';
-import { booleans, byteas, numbers, texts } from './array.ts';
+import type { StreamName } from '../port.ts';
+import { texts } from './array.ts';
 import type { Steps } from './connection.ts';
-import { putRows } from './rows.ts';
-import { NOW_MS } from './schema.ts';
+import { KnownLine, type LineFacts } from './line.ts';
+import { NOW_MS } from './now.ts';
+import { write, Writes, type BatchResult, type Request } from './writes.ts';
 
-export interface Request {
-  readonly stream: StreamName;
-  readonly append: Append;
-}
-
-/** What was committed, for readers: in the order of the requests. */
-export interface Commit {
-  readonly stream: StreamName;
-  readonly records: readonly LogRecord[];
-  readonly closed: boolean;
-}
-
-export interface BatchResult {
-  readonly verdicts: readonly AppendVerdict[];
-  readonly commits: readonly Commit[];
-  readonly hasRows: boolean;
-}
-
-/** A stream inside the transaction, with what this batch has done to it. */
-export class LockedLine implements Line {
-  readonly id: number;
-  readonly deleted: boolean;
-  head: number;
-  closed: boolean;
-  // Made when they are needed: most lines have one of them, and each batch makes its lines anew.
-  #epochs: Map<string, number> | undefined;
-  #keys: Map<string, KnownAppend> | undefined;
-  #producers: Map<string, KnownProducer> | undefined;
-
-  constructor(row: LineRow) {
-    this.id = row.id;
-    this.deleted = row.gone;
-    this.head = row.head;
-    this.closed = row.closed;
-  }
-
-  epochOf(consumer: string): number {
-    return this.#epochs?.get(consumer) ?? 0;
-  }
-  findKey(id: string): KnownAppend | undefined {
-    return this.#keys?.get(id);
-  }
-  findProducer(id: string): KnownProducer | undefined {
-    return this.#producers?.get(id);
-  }
-  noteEpoch(consumer: string, epoch: number): void {
-    (this.#epochs ??= new Map()).set(consumer, epoch);
-  }
-  noteKey(id: string, known: KnownAppend): void {
-    (this.#keys ??= new Map()).set(id, known);
-  }
-  noteProducer(id: string, known: KnownProducer): void {
-    (this.#producers ??= new Map()).set(id, known);
-  }
-}
-
-interface LineRow {
-  readonly id: number;
+interface LineRow extends LineFacts {
   readonly name: string;
-  readonly head: number;
-  readonly closed: boolean;
-  /** Deleted or expired. */
-  readonly gone: boolean;
   readonly now: number;
 }
 
@@ -86,7 +24,7 @@ interface LineRow {
 export async function lockLines(
   client: Client,
   names: readonly StreamName[],
-): Promise<{ readonly lines: Map<StreamName, LockedLine>; readonly now: number }> {
+): Promise<{ readonly lines: Map<StreamName, KnownLine>; readonly now: number }> {
   const { rows } = await client.query<LineRow>({
     name: 'lock-lines',
     // As sub-queries the time is asked for once, not once a row.
@@ -95,7 +33,7 @@ export async function lockLines(
            FROM streams WHERE name = ANY($1) ORDER BY id FOR NO KEY UPDATE`,
     values: [texts([...new Set(names)])],
   });
-  const lines = new Map(rows.map((row) => [row.name, new LockedLine(row)]));
+  const lines = new Map(rows.map((row) => [row.name, new KnownLine(row)]));
   return { lines, now: Math.max(0, ...rows.map((row) => row.now)) };
 }
 
@@ -111,10 +49,9 @@ export const batchSteps = (requests: readonly Request[]): Steps<Known, BatchResu
     return { lines, now };
   },
   write: (client, { lines, now }) => {
-    const writes = new Writes(now);
-    const verdicts = requests.map((request) => writes.decide(request, lines.get(request.stream)));
-    const result = { verdicts, commits: writes.commits, hasRows: writes.rows.length > 0 };
-    return { result, written: writes.write(client, lines) };
+    const writes = new Writes();
+    for (const request of requests) writes.decide(request, lines.get(request.stream));
+    return { result: writes.result(now), written: write(client, writes, now) };
   },
 });
 
@@ -127,7 +64,7 @@ export async function appendBatch(client: Client, requests: readonly Request[]):
 }
 
 interface Known {
-  readonly lines: ReadonlyMap<StreamName, LockedLine>;
+  readonly lines: ReadonlyMap<StreamName, KnownLine>;
   readonly now: number;
 }
 
@@ -176,7 +113,7 @@ interface Decider {
   readonly row: DeciderRow;
 }
 
-function note(deciders: readonly Decider[], lines: ReadonlyMap<StreamName, LockedLine>): void {
+function note(deciders: readonly Decider[], lines: ReadonlyMap<StreamName, KnownLine>): void {
   for (const { request, row } of deciders) {
     const line = lines.get(request.stream);
     const { fence, key, producer } = request.append;
@@ -185,112 +122,5 @@ function note(deciders: readonly Decider[], lines: ReadonlyMap<StreamName, Locke
       line?.noteKey(key.id, { first: row.key_first, last: row.key_last, hash: row.key_hash });
     if (producer !== undefined && row.epoch !== null)
       line?.noteProducer(producer.id, { epoch: row.epoch, seq: row.seq, first: row.first, last: row.last });
-  }
-}
-
-/** Stages 3 and 4. */
-class Writes {
-  readonly commits: Commit[] = [];
-  readonly rows: { readonly id: number; readonly changes: NonNullable<Append['rows']> }[] = [];
-  readonly #now: number;
-  readonly #records: { readonly line: number[]; readonly seq: number[]; readonly body: Uint8Array[] } = {
-    line: [],
-    seq: [],
-    body: [],
-  };
-  readonly #keys: [number, string, string, number, number][] = [];
-  readonly #producers = new Map<string, [number, string, number, number, number, number]>();
-  readonly #touched = new Set<StreamName>();
-
-  constructor(now: number) {
-    this.#now = now;
-  }
-
-  decide({ stream, append }: Request, line: LockedLine | undefined): AppendVerdict {
-    if (line === undefined) return { kind: 'missing' };
-    if (line.deleted) return { kind: 'deleted' };
-    const admission = admit(line, append);
-    if (admission.kind !== 'admitted') return admission;
-    const { first, last } = admission;
-    const { key, producer, rows = [], records } = append;
-    for (const [index, body] of records.entries()) {
-      this.#records.line.push(line.id);
-      this.#records.seq.push(first + index);
-      this.#records.body.push(body);
-    }
-    if (key !== undefined) {
-      line.noteKey(key.id, { first, last, hash: key.hash });
-      this.#keys.push([line.id, key.id, key.hash, first, last]);
-    }
-    if (producer !== undefined) {
-      line.noteProducer(producer.id, { ...producer, first, last });
-      this.#producers.set(`${line.id}/${producer.id}`, [
-        line.id,
-        producer.id,
-        producer.epoch,
-        producer.seq,
-        first,
-        last,
-      ]);
-    }
-    if (rows.length > 0) this.rows.push({ id: line.id, changes: rows });
-    line.head = last;
-    line.closed ||= append.close === true;
-    this.#touched.add(stream);
-    this.commits.push({ stream, records: logRecords(first, this.#now, records), closed: line.closed });
-    return { kind: 'appended', first, last, at: this.#now };
-  }
-
-  /** All statements are sent when it returns. */
-  write(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<unknown> {
-    if (this.commits.length === 0) return Promise.resolve();
-    const batch = this.#writeBatch(client, lines);
-    return Promise.all([batch, ...this.rows.map(({ id, changes }) => putRows(client, id, changes))]);
-  }
-
-  async #writeBatch(client: Client, lines: ReadonlyMap<StreamName, LockedLine>): Promise<void> {
-    const touched = [...this.#touched].map((name) => lines.get(name)).filter((line) => line !== undefined);
-    const keys = this.#keys;
-    const producers = [...this.#producers.values()];
-    const { line, seq, body } = this.#records;
-    await client.query({
-      name: 'write-batch',
-      text: `WITH heads AS (
-               UPDATE streams s SET head = v.head, closed = v.closed, touched_at = $4
-               FROM unnest($1::bigint[], $2::bigint[], $3::boolean[]) AS v(id, head, closed) WHERE s.id = v.id
-             ), behind AS (
-               UPDATE consumers c SET behind = true WHERE c.stream_id = ANY($1::bigint[]) AND NOT c.behind
-             ), bodies AS (
-               INSERT INTO records (stream_id, seq, at, body)
-               SELECT v.line, v.seq, $4, v.body FROM unnest($5::bigint[], $6::bigint[], $7::bytea[]) AS v(line, seq, body)
-             ), keyed AS (
-               INSERT INTO keys (stream_id, id, hash, first, last)
-               SELECT * FROM unnest($8::bigint[], $9::text[], $10::text[], $11::bigint[], $12::bigint[])
-             )
-             INSERT INTO producers (stream_id, id, epoch, seq, first, last)
-             SELECT * FROM unnest($13::bigint[], $14::text[], $15::bigint[], $16::bigint[], $17::bigint[], $18::bigint[])
-             ON CONFLICT (stream_id, id) DO UPDATE
-               SET epoch = excluded.epoch, seq = excluded.seq, first = excluded.first, last = excluded.last`,
-      values: [
-        numbers(touched.map((one) => one.id)),
-        numbers(touched.map((one) => one.head)),
-        booleans(touched.map((one) => one.closed)),
-        this.#now,
-        numbers(line),
-        numbers(seq),
-        byteas(body),
-        numbers(keys.map(([id]) => id)),
-        texts(keys.map(([, key]) => key)),
-        texts(keys.map(([, , hash]) => hash)),
-        numbers(keys.map(([, , , first]) => first)),
-        numbers(keys.map(([, , , , last]) => last)),
-        numbers(producers.map(([id]) => id)),
-        texts(producers.map(([, producer]) => producer)),
-        numbers(producers.map(([, , epoch]) => epoch)),
-        numbers(producers.map(([, , , number]) => number)),
-        numbers(producers.map(([, , , , first]) => first)),
-        numbers(producers.map(([, , , , , last]) => last)),
-      ],
-    });
   }
 }

@@ -10,8 +10,9 @@ export const booleans = (list: readonly boolean[]): string => `{${list.join(',')
 export const texts = (list: readonly (string | undefined)[]): string =>
   `{${list.map((text) => (text === undefined ? 'NULL' : `"${text.replaceAll(/["\\]/g, '\\$&')}"`)).join(',')}}`;
 
-export const byteas = (list: readonly Uint8Array[]): string =>
-  `{${list.map((bytes) => `"\\\\x${hexOf(bytes)}"`).join(',')}}`;
+/** Undefined is NULL. */
+export const byteas = (list: readonly (Uint8Array | undefined)[]): string =>
+  `{${list.map((bytes) => (bytes === undefined ? 'NULL' : `"\\\\x${hexOf(bytes)}"`)).join(',')}}`;
 
 const hexOf = ({ buffer, byteOffset, byteLength }: Uint8Array): string =>
   Buffer.from(buffer, byteOffset, byteLength).toString('hex');

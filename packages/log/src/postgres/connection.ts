@@ -10,10 +10,15 @@
  *    would end its wait for them and report success.
  * 5. Statements may be sent before the answers to those before them: the server takes them in order, and after one that failed
  *    refuses all others of its transaction, its `COMMIT` too. So a transaction can do with two round trips (`Steps`).
+ * 6. One that is sent whole, in one (`flight`), may reach the server after its node has given it up and asked what became of it. So
+ *    whoever asks leaves a later mark, and a flight writes only where its connection's mark is older than its own. Marks of
+ *    transactions are even, those of who asked are odd.
  */
 import { randomUUID } from 'node:crypto';
 import { fault, FaultError } from '@holdfast/protocol';
 import { Client, types as defaultTypes, type ClientBase, type ClientConfig, type CustomTypesConfig } from 'pg';
+import type { Mark } from './append-if.ts';
+import { MARKED_AT } from './now.ts';
 import { monotonicMs, pause } from './wait-clock.ts';
 
 const CONNECT_TIMEOUT_MS = 5_000;
@@ -71,6 +76,7 @@ export const clientConfig = ({ url, applicationName }: ConnectionOptions): Clien
 export class Connection {
   readonly #options: ConnectionOptions;
   readonly #id: string = randomUUID();
+  /** Of the latest transaction (rule 6). */
   #marks = 0;
   #client: Client | undefined;
   #last: Promise<unknown> = Promise.resolve();
@@ -90,7 +96,7 @@ export class Connection {
   /** In a transaction, `READ COMMITTED`: each statement sees what was committed before it, the locks it waited for included. */
   transaction<T>(run: (client: Client) => Promise<T>): Promise<T> {
     return this.use(async (client) => {
-      const mark = (this.#marks += 1);
+      const mark = (this.#marks += 2);
       await this.#begin(client, mark);
       const result = await run(client).catch((error: unknown) => this.#rollBack(client, error));
       await client.query(COMMIT).catch((error: unknown) => this.#resolve(client, mark, error));
@@ -101,7 +107,7 @@ export class Connection {
   /** The same in two round trips (rule 5). */
   steps<Known, Result>({ read, write }: Steps<Known, Result>): Promise<Result> {
     return this.use(async (client) => {
-      const mark = (this.#marks += 1);
+      const mark = (this.#marks += 2);
       const [begun, reading] = together(client, () => [this.#begin(client, mark), read(client)]);
       reading.catch(() => undefined);
       await begun;
@@ -114,6 +120,29 @@ export class Connection {
         else await this.#rollBack(client, writing.status === 'rejected' ? writing.reason : committing.reason);
       } else if (writing.status === 'rejected') throw writing.reason;
       return result;
+    });
+  }
+
+  /**
+   * The same in one round trip (rule 6).
+   * @param send all its statements are sent when it returns. The last leaves the mark with all that it writes and says when that was,
+   *   or does nothing: outside of a transaction, for one, where its `BEGIN` was refused.
+   * @returns what that one said, though its answer was lost
+   */
+  flight(send: (client: Client, mark: Mark) => Promise<number | undefined>): Promise<number | undefined> {
+    return this.use(async (client) => {
+      const mark = { id: this.#id, number: (this.#marks += 2) };
+      const [begun, sent, committed] = await together(client, () =>
+        Promise.allSettled([client.query('BEGIN'), send(client, mark), client.query(COMMIT)]),
+      );
+      if (committed.status === 'rejected') {
+        if (codeOf(committed.reason) !== IN_FAILED_TRANSACTION)
+          return this.#resolve(client, mark.number, committed.reason);
+        return this.#rollBack(client, sent.status === 'rejected' ? sent.reason : committed.reason);
+      }
+      if (begun.status === 'rejected') return this.#fail(client, begun.reason);
+      if (sent.status === 'rejected') throw sent.reason;
+      return sent.value;
     });
   }
 
@@ -162,13 +191,16 @@ export class Connection {
     throw error;
   }
 
-  /** Rule 3: returns where the transaction was committed after all, throws where it was not or nobody can say. */
-  async #resolve(client: Client, mark: number, error: unknown): Promise<void> {
+  /**
+   * Rule 3: throws where the transaction was not committed or nobody can say.
+   * @returns when it left its mark
+   */
+  async #resolve(client: Client, mark: number, error: unknown): Promise<number> {
     this.#drop(client);
     const until = monotonicMs() + RESOLVE_MS;
     for (;;) {
-      const last = await this.#lastMark().catch(() => this.#dropCurrent());
-      if (last === mark) return;
+      const last = await this.#settleMark(mark).catch(() => this.#dropCurrent());
+      if (last?.mark === mark) return last.at;
       if (last !== undefined || monotonicMs() > until) throw error;
       await pause(RESOLVE_PAUSE_MS);
     }
@@ -186,16 +218,21 @@ export class Connection {
     ]).catch((error: unknown) => this.#fail(client, error));
   }
 
-  /** It waits for the transaction that is in doubt, should it still be under way, and for the standbys to have what it tells of. */
-  async #lastMark(): Promise<number> {
+  /**
+   * It waits for the transaction that is in doubt, should it be under way, and keeps it from being committed should it come later
+   * (rule 6); and for the standbys to have what it tells of.
+   */
+  async #settleMark(mark: number): Promise<{ readonly mark: number; readonly at: number } | undefined> {
     const client = await this.#connected();
     await client.query('BEGIN');
-    const { rows } = await client.query<{ mark: number }>(
-      'INSERT INTO marks (id, mark) VALUES ($1, 0) ON CONFLICT (id) DO UPDATE SET mark = marks.mark RETURNING mark',
-      [this.#id],
+    const { rows } = await client.query<{ mark: number; at: number }>(
+      `INSERT INTO marks (id, mark) VALUES ($1, $2 + 1)
+       ON CONFLICT (id) DO UPDATE SET mark = CASE WHEN marks.mark < $2 THEN $2 + 1 ELSE marks.mark END
+       RETURNING mark, ${MARKED_AT} AS at`,
+      [this.#id, mark],
     );
     await client.query(COMMIT);
-    return rows[0]?.mark ?? 0;
+    return rows[0];
   }
 }
 

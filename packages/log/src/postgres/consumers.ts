@@ -11,10 +11,11 @@
  */
 import type { Client } from 'pg';
 import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';
-import { lockLines, type LockedLine } from './append.ts';
+import { lockLines } from './append.ts';
 import type { Connection, Steps } from './connection.ts';
+import type { KnownLine } from './line.ts';
 import { putRows, type Query } from './rows.ts';
-import { NOW_MS } from './schema.ts';
+import { NOW_MS } from './now.ts';
 
 interface ConsumerRow {
   readonly epoch: number;
@@ -159,7 +160,7 @@ const freeConsumers = (
   });
 
 interface Held {
-  readonly lines: ReadonlyMap<StreamName, LockedLine>;
+  readonly lines: ReadonlyMap<StreamName, KnownLine>;
   readonly known: Map<string, ConsumerRow>;
 }
 
@@ -180,7 +181,7 @@ function transpose(rows: readonly (readonly unknown[])[], width: number): unknow
 const keyOf = (stream: StreamName, consumer: string): string => `${stream}\n${consumer}`;
 
 /** Sent first: what is read after it is of the moment when the locks are there (rule 1). */
-async function readLocked(client: Client, requests: readonly Named[]): Promise<ReadonlyMap<StreamName, LockedLine>> {
+async function readLocked(client: Client, requests: readonly Named[]): Promise<ReadonlyMap<StreamName, KnownLine>> {
   const { lines } = await lockLines(
     client,
     requests.map((request) => request.stream),

@@ -5,17 +5,21 @@
  *    read. Lost, doubled, late or out of order, it changes what is read when, never what is read.
  * 2. It is sent after the commit on a connection of its own (inside the write transaction it would take a global lock through
  *    the fsync). What gathers while one is being sent goes into the next: one a batch and node at most.
- * 3. The poll asks for the heads of the streams that are read here, so a reader learns of everything within `POLL_MS`.
+ * 3. The poll asks for the heads of the streams that are read here, and for the last rev of the rows, so a reader learns of everything
+ *    within `POLL_MS`.
  * 4. `LISTEN` has a connection of its own that is watched; when it is replaced, the poll runs at once.
+ * 5. A node that is alone tells nobody: that would be a sixth of what an append costs. Each says every `BEAT_MS` that it is there,
+ *    and when it begins to listen, which the others answer. Whoever heard of nobody for `COMPANY_MS` is alone; where that was wrong,
+ *    the others' polls make up for it (rule 1).
  */
 import { Client } from 'pg';
 import type { Hub } from '../subscription.ts';
 import type { LogRecord, StreamName } from '../port.ts';
 import { logRecords } from '../record.ts';
-import type { Commit } from './append.ts';
 import { clientConfig, type Connection, type ConnectionOptions } from './connection.ts';
 import type { Query } from './rows.ts';
-import { every, pause } from './wait-clock.ts';
+import { every, monotonicMs, pause } from './wait-clock.ts';
+import type { Commit } from './writes.ts';
 
 const CHANNEL = 'holdfast';
 /** PostgreSQL takes less than 8,000 bytes. */
@@ -24,11 +28,15 @@ const PAYLOAD_BYTES_MAX = 7_900;
 const COMMITS_MAX = 10_000;
 const POLL_MS = 500;
 const RECONNECT_MS = 250;
+const BEAT_MS = 10_000;
+const COMPANY_MS = 35_000;
 
 /** `[stream, first, last, at, closed, bodies?]`; without bodies it is a pointer. */
 type Hint = readonly [StreamName, number, number, number, 0 | 1, (readonly string[])?];
 interface Payload {
   readonly node: string;
+  /** It listens from now on, and would hear who is there (rule 5). */
+  readonly hello?: true;
   readonly commits?: readonly Hint[];
   readonly deleted?: readonly StreamName[];
   readonly rows?: true;
@@ -56,19 +64,27 @@ export class FanOut {
   #commits: Commit[] = [];
   #deleted: StreamName[] = [];
   #rows = false;
+  /** Rule 5: what is to be said though there is nothing else to say. */
+  #beat: 'none' | 'here' | 'hello' = 'none';
+  #heardMs = -Infinity;
   #sending = false;
+  /** As the last poll found it. */
+  #lastRev: number | undefined;
   #listener: Client | undefined;
   #closed = false;
   readonly #stopPoll: () => void;
+  readonly #stopBeat: () => void;
 
   constructor(options: FanOutOptions) {
     this.#options = options;
     this.#own = `${JSON.stringify({ node: options.node }).slice(0, -1)},`;
     this.#stopPoll = every(POLL_MS, () => this.#poll());
+    this.#stopBeat = every(BEAT_MS, async () => this.#sayHere('here'));
     void this.#listen();
   }
 
   publish(commits: readonly Commit[], hasRows: boolean): void {
+    if (this.#isAlone()) return;
     for (const commit of commits)
       if (commit.records.length > 0 && this.#commits.length < COMMITS_MAX) this.#commits.push(commit);
     this.#rows ||= hasRows;
@@ -76,6 +92,7 @@ export class FanOut {
   }
 
   publishDeleted(stream: StreamName): void {
+    if (this.#isAlone()) return;
     this.#deleted.push(stream);
     this.#rows = true;
     if (!this.#sending) void this.#send();
@@ -84,14 +101,24 @@ export class FanOut {
   async close(): Promise<void> {
     this.#closed = true;
     this.#stopPoll();
+    this.#stopBeat();
     await this.#listener?.end().catch(() => undefined);
   }
 
   // ── sending ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
+  #isAlone(): boolean {
+    return monotonicMs() - this.#heardMs > COMPANY_MS;
+  }
+
+  #sayHere(beat: 'here' | 'hello'): void {
+    if (this.#beat !== 'hello') this.#beat = beat;
+    if (!this.#sending) void this.#send();
+  }
+
   async #send(): Promise<void> {
     this.#sending = true;
-    while (this.#commits.length > 0 || this.#deleted.length > 0 || this.#rows) {
+    while (this.#commits.length > 0 || this.#deleted.length > 0 || this.#rows || this.#beat !== 'none') {
       const payload = this.#take();
       // A notification that is not sent is found by the poll.
       await this.#options.sender
@@ -107,8 +134,10 @@ export class FanOut {
     const rest = JSON.stringify({
       ...(deleted.length === 0 ? {} : { deleted }),
       ...(this.#rows ? { rows: true } : {}),
+      ...(this.#beat === 'hello' ? { hello: true } : {}),
     });
     this.#rows = false;
+    this.#beat = 'none';
     const hints: string[] = [];
     let room = PAYLOAD_BYTES_MAX - Buffer.byteLength(this.#own) - Buffer.byteLength(rest) - 20;
     let taken = 0;
@@ -139,6 +168,7 @@ export class FanOut {
         const { hearing = (payload, hear) => hear(payload) } = this.#options;
         client.on('notification', ({ payload }) => hearing(payload ?? '', (heard) => this.#heard(heard)));
         await client.query(`LISTEN ${CHANNEL}`);
+        this.#sayHere('hello');
         await this.#poll();
         await lost;
       } catch {
@@ -152,6 +182,8 @@ export class FanOut {
   #heard(text: string): void {
     if (text.startsWith(this.#own)) return;
     const payload = JSON.parse(text) as Payload;
+    this.#heardMs = monotonicMs();
+    if (payload.hello === true) this.#sayHere('here');
     for (const hint of payload.commits ?? []) this.#take1(hint);
     for (const stream of payload.deleted ?? []) this.#options.hub.deleted(stream);
     if (payload.rows === true) this.#options.onRows();
@@ -175,7 +207,7 @@ export class FanOut {
   }
 
   async #poll(): Promise<void> {
-    const { hub, query, onRows } = this.#options;
+    const { hub, query } = this.#options;
     const names = hub.streams();
     try {
       if (names.length > 0) {
@@ -188,11 +220,22 @@ export class FanOut {
           else if (head > (hub.headOf(name) ?? 0) || closed) hub.advanced(name, head, closed);
         }
       }
-      const [unseen] = await query<{ any: boolean }>('SELECT EXISTS (SELECT 1 FROM rows WHERE rev IS NULL) AS any', []);
-      if (unseen?.any === true) onRows();
+      await this.#pollRows();
     } catch {
       // The next poll, or the return of the connection, finds it.
     }
+  }
+
+  /** What was numbered since, and what is still to be. */
+  async #pollRows(): Promise<void> {
+    const { query, onRows } = this.#options;
+    const [rows] = await query<{ lastRev: number; unnumbered: boolean }>(
+      'SELECT last_value * is_called::int AS "lastRev", EXISTS (SELECT 1 FROM rows WHERE rev IS NULL) AS unnumbered FROM row_revs',
+      [],
+    );
+    if (rows === undefined || (rows.lastRev === this.#lastRev && !rows.unnumbered)) return;
+    this.#lastRev = rows.lastRev;
+    onRows();
   }
 }
 

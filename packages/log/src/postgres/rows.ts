@@ -166,7 +166,7 @@ function publicRow({ stream, tbl, key, ord, grp, value, rev }: StoredRow): Row {
 }
 
 /** A text-search vector of our own words: the server's parser is not asked. Words are letters and digits, so quoting is safe. */
-function vectorOf(text: string): string {
+export function vectorOf(text: string): string {
   const positions = new Map<string, number[]>();
   for (const [index, word] of wordsOf(text).entries()) {
     if (word.length * 4 > LEXEME_BYTES_MAX) continue;

@@ -13,6 +13,7 @@
  */
 import { fault, FaultError } from '@holdfast/protocol';
 import type { ClientBase } from 'pg';
+import { APPEND_IF } from './append-if.ts';
 
 export interface Migration {
   /** Rule 1: of the version with so many migrations, and all after it. */
@@ -146,6 +147,10 @@ export const MIGRATIONS: readonly Migration[] = [
   ALTER TABLE keys DROP CONSTRAINT keys_stream_id_fkey;
   `,
   },
+  {
+    serves: 1,
+    sql: APPEND_IF,
+  },
 ];
 
 export const PAGES = 'pages';
@@ -155,9 +160,6 @@ const FEATURES: readonly string[] = [PAGES];
 const OLD_MARKS = `DELETE FROM marks WHERE at < now() - interval '1 day'`;
 
 const MIGRATION_LOCK = 0x68_66_6d_67;
-
-/** Milliseconds since the epoch, by the server's clock: the store's time (L10). */
-export const NOW_MS = `(extract(epoch FROM clock_timestamp()) * 1000)::bigint`;
 
 /**
  * @param migrations those that this version knows

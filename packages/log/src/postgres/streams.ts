@@ -19,9 +19,10 @@ import type {
   StreamState,
 } from '../port.ts';
 import { logRecord } from '../record.ts';
-import { appendBatch, lockLines, type BatchResult } from './append.ts';
+import { appendBatch, lockLines } from './append.ts';
+import type { BatchResult } from './writes.ts';
 import { eraseRows, type Query } from './rows.ts';
-import { NOW_MS } from './schema.ts';
+import { NOW_MS } from './now.ts';
 
 interface StreamRow {
   readonly id: number;

@@ -1,7 +1,8 @@
 /**
  * The writers of a node: a few connections with natural group commit. What is asked for while a batch commits goes into a later one.
  *
- * Stages: an append waits → a free connection takes what is worth a transaction → one transaction → readers here → the verdicts.
+ * Stages: an append waits → a free connection takes what is worth a transaction → one transaction, in one round trip where its streams
+ * are as this node left them (`guess.ts`), in two where they are not (`append.ts`) → readers here → the verdicts.
  *
  * 1. Appends to one stream take effect in the order in which they were asked for: none is taken while an earlier one is under way (L5).
  * 2. A batch that fails for a reason other than the connection is tried append by append, so that only the culprit is refused.
@@ -10,8 +11,11 @@
  *    worth one; where few are, or where those under way take long (a lock, a slow server), it begins at once.
  */
 import type { AppendVerdict } from '../port.ts';
-import { batchSteps, type BatchResult, type Request } from './append.ts';
+import { appendIf } from './append-if.ts';
+import { batchSteps } from './append.ts';
+import type { BatchResult, Request } from './writes.ts';
 import type { Connection } from './connection.ts';
+import { Heads } from './guess.ts';
 import { isConnectionError, unavailable } from './refusal.ts';
 import { pause } from './wait-clock.ts';
 
@@ -33,6 +37,7 @@ export class Writers {
   readonly #free: Connection[];
   readonly #all: readonly Connection[];
   readonly #onCommitted: (result: BatchResult) => void;
+  readonly #heads = new Heads();
   #waiting: Job[] = [];
   /** Streams with appends under way (rule 1). */
   readonly #busy = new Set<string>();
@@ -106,14 +111,30 @@ export class Writers {
   }
 
   async #commit(connection: Connection, jobs: readonly Job[]): Promise<void> {
+    const requests = jobs.map((job) => job.request);
     try {
-      const result = await connection.steps(batchSteps(jobs.map((job) => job.request)));
+      const result = (await this.#guess(connection, requests)) ?? (await connection.steps(batchSteps(requests)));
+      this.#heads.note(result.heads);
       this.#onCommitted(result);
       for (const [index, job] of jobs.entries()) job.resolve(result.verdicts[index] ?? { kind: 'missing' });
     } catch (error) {
       if (jobs.length > 1 && !isConnectionError(error)) for (const job of jobs) await this.#commit(connection, [job]);
       else for (const job of jobs) job.resolve(unavailable(error));
     }
+  }
+
+  async #guess(connection: Connection, requests: readonly Request[]): Promise<BatchResult | undefined> {
+    const guess = this.#heads.guess(requests);
+    if (guess === undefined) return undefined;
+    const at = await connection
+      .flight((client, mark) => appendIf(client, mark, guess))
+      .catch((error: unknown) => {
+        this.#heads.forget(requests);
+        throw error;
+      });
+    if (at !== undefined) return guess.writes.result(at);
+    this.#heads.forget(requests);
+    return undefined;
   }
 }
 
