@@ -2,7 +2,7 @@
  * The page in a real browser, as a person has it: signed in, watched for whatever no test may leave behind.
  *
  * 1. The policy is stricter than the gateway's own: styles, scripts and workers from files of this origin alone. What the page
- *    does must fit into it.
+ *    does must fit into it, a terminal apart: what draws it writes inline styles.
  * 2. `faults` collects errors of the console, errors that nobody caught and violations of the policy.
  */
 import type { Browser, BrowserContext, BrowserContextOptions, Locator, Page } from 'playwright-core';
@@ -11,18 +11,19 @@ import { expect } from 'vitest';
 
 import type { Gateway } from './gateway.ts';
 
-const STRICT_POLICY = [
-  "default-src 'none'",
-  "script-src 'self'",
-  "style-src 'self'",
-  "img-src 'self' data: blob:",
-  "font-src 'self'",
-  "connect-src 'self'",
-  "worker-src 'self'",
-  "base-uri 'self'",
-  "form-action 'none'",
-  "frame-ancestors 'none'",
-].join('; ');
+const policy = (hasInlineStyles: boolean): string =>
+  [
+    "default-src 'none'",
+    "script-src 'self'",
+    `style-src 'self' 'report-sample'${hasInlineStyles ? " 'unsafe-inline'" : ''}`,
+    "img-src 'self' data: blob:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "worker-src 'self'",
+    "base-uri 'self'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ].join('; ');
 
 export interface Tab extends AsyncDisposable {
   readonly context: BrowserContext;
@@ -46,6 +47,7 @@ export interface TabOptions extends BrowserContextOptions {
   readonly path?: string;
   /** Another way to the gateway: a proxy, a name. */
   readonly origin?: string;
+  readonly hasInlineStyles?: boolean;
 }
 
 /** What will be true, on a machine that is busy too. */
@@ -54,7 +56,8 @@ export const eventually = (look: () => unknown): ReturnType<typeof expect.poll> 
 const LOST_NETWORK = /Failed to load resource: net::|ERR_(?:CONNECTION|INTERNET|NETWORK|INCOMPLETE|EMPTY)/;
 
 export async function openTab(browser: Browser, gateway: Gateway, options: TabOptions = {}): Promise<Tab> {
-  const { mayLoseNetwork = false, context: given, path, origin = gateway.url, ...contextOptions } = options;
+  const { mayLoseNetwork = false, hasInlineStyles = false, context: given, path, ...rest } = options;
+  const { origin = gateway.url, ...contextOptions } = rest;
   const context = given ?? (await browser.newContext({ viewport: { width: 1100, height: 800 }, ...contextOptions }));
   const page = await context.newPage();
   const faults: string[] = [];
@@ -69,6 +72,12 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
   page.on('console', (message) => {
     if (message.type() === 'error' || message.type() === 'warning') add(`${message.type()}: ${message.text()}`);
   });
+  // The browser's own line says which rule was broken, not by what.
+  await page.addInitScript(() =>
+    addEventListener('securitypolicyviolation', ({ sample, sourceFile, lineNumber, columnNumber }) =>
+      console.error(`The policy refused "${sample}" at ${sourceFile}:${lineNumber}:${columnNumber}`),
+    ),
+  );
   page.on('pageerror', (error) => add(`uncaught: ${error.stack ?? error.message}`));
   if (isTrusted)
     await page.route(
@@ -77,7 +86,10 @@ export async function openTab(browser: Browser, gateway: Gateway, options: TabOp
         // By ourselves: what the browser would send along with it is no navigation's.
         const response = await fetch(gateway.url + new URL(route.request().url()).pathname).catch(() => undefined);
         if (response === undefined) return route.abort('connectionrefused');
-        const headers = { 'content-type': 'text/html; charset=utf-8', 'content-security-policy': STRICT_POLICY };
+        const headers = {
+          'content-type': 'text/html; charset=utf-8',
+          'content-security-policy': policy(hasInlineStyles),
+        };
         return route.fulfill({ status: response.status, headers, body: await response.text() });
       },
     );

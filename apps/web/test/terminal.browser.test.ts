@@ -21,7 +21,7 @@ afterAll(async () => {
 });
 
 test('C4: a terminal in the page is drawn and typed to; Escape is its own; closed, or the page loaded anew, it goes on', async () => {
-  await using tab = await openTab(browser, gateway);
+  await using tab = await openTab(browser, gateway, { hasInlineStyles: true });
   const { page } = tab;
   const shown = (): Promise<string> => page.locator('.terminal .xterm-rows').innerText();
   const open = async (): Promise<void> => {

@@ -10,7 +10,6 @@ import '@xterm/xterm/css/xterm.css';
 import { FaultError, fetchTransport, TerminalClient, type Terminal, type TerminalSize } from '@holdfast/client';
 import { faultText } from '../session/explain.ts';
 import { gatewayAddress } from '../shell/addresses.ts';
-import { withStyleSheets } from './style-sheets.ts';
 
 const FONT_PX = 13;
 const MINE = 'holdfast:terminal';
@@ -32,7 +31,7 @@ export async function showTerminal(
   });
   const fit = new FitAddon();
   xterm.loadAddon(fit);
-  withStyleSheets(() => xterm.open(place));
+  xterm.open(place);
   fit.fit();
   const fitter = new ResizeObserver(() => fit.fit());
   fitter.observe(place);
