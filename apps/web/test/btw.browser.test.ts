@@ -20,7 +20,7 @@ afterAll(async () => {
 test('C1: a question is answered beside a turn that goes on as if nobody had asked; kept, a reload shows it', async () => {
   await using tab = await openTab(browser, gateway);
   const { page } = tab;
-  await tab.say('/scene plain tokens=400 rate=80 seed=7');
+  await tab.say('/scene plain tokens=800 rate=80 seed=7');
   await tab.answer.locator('.markdown > p').first().waitFor();
   await page.getByRole('button', { name: 'Ask beside' }).click();
   await page.getByRole('textbox', { name: 'Side question' }).fill('How far are you?');

@@ -19,7 +19,7 @@ afterAll(async () => {
 
 test('E7: an answer is one node from its first token to its settled message, and what it shows is what the log says', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=300 rate=300');
+  await tab.say('/scene plain tokens=900 rate=300');
   await tab.answer.locator('.markdown').waitFor();
   await tab.answer.evaluate((element) => {
     Object.assign(element, { mine: true });
@@ -38,7 +38,7 @@ test('E7: an answer is one node from its first token to its settled message, and
 
 test('E9: a reload in mid-answer shows what was there and goes on; a second tab shows the same', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=400 rate=150');
+  await tab.say('/scene plain tokens=1200 rate=150');
   await tab.answer.locator('.markdown > p').nth(1).waitFor();
   const before = await tab.shown();
   await tab.page.reload();
@@ -138,7 +138,7 @@ test('what is sent while a turn runs waits in the queue: reordered, edited by ar
 
 test('a message that steers is put into the answer that is being written', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=400 rate=150');
+  await tab.say('/scene plain tokens=1200 rate=150');
   await tab.answer.locator('.markdown').waitFor();
   await tab.page.locator('.segment', { hasText: 'Steer' }).click();
   await tab.say('shorter, please');

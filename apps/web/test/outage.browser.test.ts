@@ -130,7 +130,7 @@ test('E9: a hidden tab shows the same when it is looked at again, and the title 
 
 test('R68: a background session’s end marks its row and leaves the visible one alone', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=500 rate=100');
+  await tab.say('/scene plain tokens=1000 rate=100');
   await tab.answer.locator('.markdown').waitFor();
   const first = tab.sessionId();
   await tab.page.getByRole('button', { name: 'New session', exact: true }).click();

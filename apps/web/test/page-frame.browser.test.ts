@@ -145,7 +145,7 @@ test('what screen readers need is there: landmarks, names, a polite voice that s
       if (text !== '' && said.at(-1) !== text) said.push(text);
     }).observe(document.body, { subtree: true, childList: true, characterData: true });
   });
-  await tab.say('/scene plain tokens=60 rate=200');
+  await tab.say('/scene plain tokens=600 rate=200');
   await tab.settled();
   await eventually(() => tab.page.evaluate(() => (window as unknown as { said: string[] }).said)).toEqual([
     'The answer begins.',

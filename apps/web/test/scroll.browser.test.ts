@@ -81,7 +81,7 @@ test('E7: who reads above the end is not moved while the answer grows and settle
 
 test('E7: who is at the end stays at the end in every frame, and settling moves nothing', async () => {
   await using tab = await openTab(browser, gateway);
-  await tab.say('/scene plain tokens=600 rate=500');
+  await tab.say('/scene plain tokens=1800 rate=500');
   await tab.answer.locator('.markdown > p').nth(5).waitFor();
   await watchFrames(tab.page, '.message.is-answer');
   await tab.settled();

@@ -99,7 +99,7 @@ describe.each(['each', 'one'] as const)('streams: %s', (streams) => {
     const stop = session.store.subscribe(() => {});
     const turns: Turn[] = [];
     for (const seed of [1, 2, 3]) {
-      const turn = await session.send(`/scene plain tokens=30 rate=300 delay=0 seed=${seed}`);
+      const turn = await session.send(`/scene plain tokens=150 rate=300 delay=0 seed=${seed}`);
       await until(session.store, ({ view }) => view.turn !== null);
       stand.proxy.cutAll();
       await turn.done;

@@ -61,7 +61,7 @@ async function settled(api: Api, text = 'hello'): Promise<string> {
 test('C1: a question is answered while a turn runs, the turn is not disturbed, and nothing of it is in the log', async () => {
   const api = await openApi();
   const sessionId = await api.session();
-  const { body } = await api.send(sessionId, '/scene plain tokens=60 rate=100 seed=7');
+  const { body } = await api.send(sessionId, '/scene plain tokens=300 rate=100 seed=7');
   const turn = await api.stream(`/v1/sessions/${sessionId}/turns/${body.turnId}/stream`);
   await turn.untilType('text-delta');
   const btw = await ask(api, sessionId, 'how far are you?');

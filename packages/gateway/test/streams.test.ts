@@ -21,7 +21,7 @@ describe('a session', () => {
   test('R52: without a cursor comes a snapshot, and the tail begins right after it', async () => {
     const api = await openApi();
     const id = await api.session();
-    await api.send(id, '/scene plain tokens=60 rate=200');
+    await api.send(id, '/scene plain tokens=600 rate=200');
     const whole = await api.stream(`/v1/sessions/${id}/events?after=0`);
     await whole.untilType('text-delta');
     const reader = await api.stream(`/v1/sessions/${id}/events`);

@@ -17,13 +17,13 @@ afterAll(() => server.close());
 
 type Seen = { status: number; bytes: Buffer; end: 'end' | 'error' | 'waiting' };
 
-/** What a client sees of one request through a proxy with this plan; `waiting` when nothing has come for 150 ms. */
-async function through(plan: FaultPlan): Promise<Seen> {
+/** What a client sees of one request through a proxy with this plan; `waiting` when nothing has come for so long. */
+async function through(plan: FaultPlan, quietMs?: number): Promise<Seen> {
   const proxy = await startFaultProxy({ target: { port }, plan: () => plan });
   const seen: Seen = { status: 0, bytes: Buffer.alloc(0), end: 'waiting' };
   const request = get({ port: proxy.port, agent: false });
   await new Promise<void>((resolve) => {
-    let quiet = setTimeout(resolve, 1000);
+    let quiet: NodeJS.Timeout | undefined;
     const finish = (end: 'end' | 'error'): void => {
       if (seen.end === 'waiting') seen.end = end;
       resolve();
@@ -34,7 +34,7 @@ async function through(plan: FaultPlan): Promise<Seen> {
       response.on('data', (chunk: Buffer) => {
         seen.bytes = Buffer.concat([seen.bytes, chunk]);
         clearTimeout(quiet);
-        quiet = setTimeout(resolve, 150);
+        if (quietMs !== undefined) quiet = setTimeout(resolve, quietMs);
       });
       response.on('end', () => finish('end'));
       response.on('error', () => finish('error'));
@@ -71,7 +71,10 @@ test('a cut strikes in mid-frame and in mid-character, after every byte before i
 });
 
 test('a stall is half open: nothing comes, and nobody says so', async () => {
-  expect(await through({ cut: { afterBytes: 4000, how: 'stall' } })).toMatchObject({ status: 200, end: 'waiting' });
+  expect(await through({ cut: { afterBytes: 4000, how: 'stall' } }, 500)).toMatchObject({
+    status: 200,
+    end: 'waiting',
+  });
 });
 
 test('it answers by itself, with headers', async () => {
