@@ -1,4 +1,7 @@
-/** The suite on both of Node's transports. `browser.browser.test.ts` runs it in Chromium. */
+/** The suite on both of Node's transports, and over TLS. `browser.browser.test.ts` runs it in Chromium. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { openByteStream } from '../src/byte-stream.ts';
@@ -10,36 +13,41 @@ import { streamPostWithRetry } from '../src/post.ts';
 import { byteStreamCases, type Facts } from '../src/testing.ts';
 import type { Transport } from '../src/transport.ts';
 import { startStreamServer, type StreamServer } from './stream-server.ts';
+import { TLS } from './tls.ts';
 
 let server: StreamServer;
+let secure: StreamServer;
 let unhandled = 0;
 const onUnhandled = (): void => void unhandled++;
 
 beforeAll(async () => {
   process.on('unhandledRejection', onUnhandled);
   server = await startStreamServer();
+  secure = await startStreamServer({}, TLS);
 });
 afterAll(async () => {
   process.off('unhandledRejection', onUnhandled);
   await server.close();
+  await secure.close();
 });
 
 /** TCP's own buffers, on loopback. */
 const platformBytesMax = 12 * 1024 * 1024;
 
-const transports: readonly [string, () => Transport][] = [
-  ['node:http', nodeTransport],
-  ['fetch', fetchTransport],
+const transports: readonly [string, () => Transport, () => StreamServer][] = [
+  ['a socket', nodeTransport, () => server],
+  ['TLS', () => nodeTransport({ tls: { ca: TLS.cert } }), () => secure],
+  ['fetch', fetchTransport, () => server],
 ];
 
-describe.each(transports)('a byte stream over %s', (name, makeTransport) => {
+describe.each(transports)('a byte stream over %s', (name, makeTransport, serverOf) => {
   test.each(byteStreamCases.map((it) => [it.name, it] as const))('%s', async (caseName, it) => {
     const transport = makeTransport();
     const key = encodeURIComponent(`${name} ${caseName}`);
     // Discard: nobody listens on port 9 of the loopback.
     await it.run({
       transport,
-      origin: server.origin,
+      origin: serverOf().origin,
       deadUrl: 'http://127.0.0.1:9/',
       clock: systemClock,
       platformBytesMax,
@@ -50,7 +58,7 @@ describe.each(transports)('a byte stream over %s', (name, makeTransport) => {
   });
 });
 
-test('A9, A2: over node:http nothing is left: the server has no socket', async () => {
+test('A9, A2: over sockets nothing is left: the server has no socket', async () => {
   const transport = nodeTransport();
   const before = server.sockets();
   const setting = {
@@ -67,7 +75,7 @@ test('A9, A2: over node:http nothing is left: the server has no socket', async (
   await expect.poll(() => server.sockets()).toBeLessThanOrEqual(before);
 });
 
-test('A10: over node:http the retry goes out on the socket of the 401, which was drained', async () => {
+test('A10: over a socket the retry goes out on the socket of the 401, which was drained', async () => {
   const transport = nodeTransport();
   const url = `${server.origin}/guarded?key=same-socket&bytes=60000`;
   const credentials = createCredentials({
@@ -83,4 +91,39 @@ test('A10: over node:http the retry goes out on the socket of the 401, which was
   expect(authorizations).toEqual(['Bearer stale', 'Bearer good']);
   expect(new Set(ports).size).toBe(1);
   transport.close();
+});
+
+test('A2: a server whose certificate nobody vouches for, and one that speaks no HTTP, are told as what they are', async () => {
+  const transport = nodeTransport();
+  await using connection = transport.open();
+  const stranger = openByteStream(connection, { url: `${secure.origin}/bytes?key=stranger&bytes=1` });
+  await expect(stranger).rejects.toMatchObject({
+    fault: { kind: 'disconnected', detail: expect.stringContaining('certificate') },
+  });
+  const plain = openByteStream(connection, {
+    url: `${secure.origin.replace('https', 'http')}/bytes?key=plain&bytes=1`,
+  });
+  await expect(plain).rejects.toMatchObject({ fault: { kind: 'disconnected' } });
+  const noServer = openByteStream(connection, { url: 'ftp://127.0.0.1/' });
+  await expect(noServer).rejects.toMatchObject({ fault: { kind: 'invalid-request' } });
+  const split = openByteStream(connection, { url: server.origin, headers: { 'x-one': 'a\r\nx-two: b' } });
+  await expect(split).rejects.toMatchObject({ fault: { kind: 'invalid-request' } });
+  transport.close();
+});
+
+test.each([
+  ['ends with its connection', 'HTTP/1.0 200 OK\r\n\r\nall of it', 'all of it'],
+  ['comes after another that was for somebody else', 'HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\n\r\nit', 'it'],
+  ['has no body', 'HTTP/1.1 204 No Content\r\n\r\n', ''],
+])('A2: a response that %s is read whole', async (_what, answer, text) => {
+  const bare = createServer((socket) => void socket.end(answer)).listen(0, '127.0.0.1');
+  await once(bare, 'listening');
+  const transport = nodeTransport();
+  await using connection = transport.open();
+  const { body } = await openByteStream(connection, {
+    url: `http://127.0.0.1:${(bare.address() as AddressInfo).port}/`,
+  });
+  expect(await body.text()).toBe(text);
+  transport.close();
+  bare.close();
 });

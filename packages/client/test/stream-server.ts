@@ -3,6 +3,7 @@
  * Every route takes `key`; `/facts?key=…&until=closed` answers when the fact is there, so that nobody sleeps.
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 
 import { patternBytes } from '../src/testing/pattern.ts';
@@ -26,10 +27,13 @@ export interface StreamServer {
   close(): Promise<void>;
 }
 
-export async function startStreamServer(pages: Readonly<Record<string, string>> = {}): Promise<StreamServer> {
+export async function startStreamServer(
+  pages: Readonly<Record<string, string>> = {},
+  tls?: { readonly key: string; readonly cert: string },
+): Promise<StreamServer> {
   const facts = new Map<string, Facts>();
   const sockets = new Set<Socket>();
-  const server = createServer((request, response) => {
+  const answer = (request: IncomingMessage, response: ServerResponse): void => {
     const url = new URL(request.url ?? '/', 'http://x');
     const page = pages[url.pathname];
     if (page !== undefined) {
@@ -46,14 +50,21 @@ export async function startStreamServer(pages: Readonly<Record<string, string>> 
     });
     response.on('close', () => note(seen, (it) => (response.writableFinished ? it.ended++ : it.closed++)));
     routes[url.pathname]?.(url, request, response, seen);
-  });
+  };
+  const server = tls === undefined ? createServer(answer) : createSecureServer(tls, answer);
   server.on('connection', (socket) => {
     sockets.add(socket);
     socket.on('close', () => sockets.delete(socket));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
-  return { origin: `http://127.0.0.1:${port}`, port, sockets: () => sockets.size, close: () => closeServer(server) };
+  const scheme = tls === undefined ? 'http' : 'https';
+  return {
+    origin: `${scheme}://127.0.0.1:${port}`,
+    port,
+    sockets: () => sockets.size,
+    close: () => closeServer(server),
+  };
 }
 
 function closeServer(server: Server): Promise<void> {

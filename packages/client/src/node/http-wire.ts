@@ -1,5 +1,5 @@
 /**
- * The wire over `node:http(s)`: an Agent with one socket per owned connection, a pool for short requests.
+ * The wire in Node: streams over sockets of their own (`socket-wire.ts`), short requests over a pool of `node:http(s)`.
  *
  * `fetch` would run here too, but its buffer grows without bound under a slow reader of small chunks, and it costs twice
  * the CPU of each event.
@@ -7,7 +7,7 @@
  * H1. `error` has a listener for as long as the request lives: a late one after `cancel` meets it and is told nobody.
  * H2. A response is complete only by its `end`; a `close` of it before that is a lost connection. (The request's own `close`
  *     may come while a complete response still waits, held.)
- * H3. A connection's sockets end with its agents; a drained exchange leaves its socket to the next one.
+ * H3. The pool's sockets end with its agents; a drained exchange leaves its socket to the next one.
  */
 import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
@@ -15,6 +15,7 @@ import https from 'node:https';
 import { fault, type Fault } from '@holdfast/protocol/fault';
 
 import { createTransport, type Transport } from '../transport.ts';
+import { SocketConnection } from './socket-wire.ts';
 import type { ResponseHeaders, Wire, WireConnection, WireExchange, WireRequest, WireSink } from '../wire.ts';
 
 export interface NodeTransportOptions {
@@ -31,19 +32,17 @@ const SHORT_SOCKETS_MAX = 6;
 
 function httpWire({ tls = {} }: NodeTransportOptions): Wire {
   return {
-    open: () => new HttpConnection(1, tls),
-    short: new HttpConnection(SHORT_SOCKETS_MAX, tls),
+    open: () => new SocketConnection(tls),
+    short: new HttpPool(tls),
   };
 }
 
-class HttpConnection implements WireConnection {
-  readonly #maxSockets: number;
+class HttpPool implements WireConnection {
   readonly #tls: https.AgentOptions;
   #plain: http.Agent | undefined;
   #secure: https.Agent | undefined;
 
-  constructor(maxSockets: number, tls: https.AgentOptions) {
-    this.#maxSockets = maxSockets;
+  constructor(tls: https.AgentOptions) {
     this.#tls = tls;
   }
 
@@ -56,7 +55,7 @@ class HttpConnection implements WireConnection {
     // Node by itself says no length for a DELETE or a GET, and the server takes the body for the next request.
     const headers =
       body === undefined ? request.headers : { ...request.headers, 'content-length': Buffer.byteLength(body) };
-    const pool = { keepAlive: true, maxSockets: this.#maxSockets };
+    const pool = { keepAlive: true, maxSockets: SHORT_SOCKETS_MAX };
     if (url.protocol === 'https:') {
       this.#secure ??= new https.Agent({ ...this.#tls, ...pool });
       return https.request(url, { method, headers, agent: this.#secure });
