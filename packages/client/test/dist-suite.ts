@@ -1,5 +1,5 @@
 /**
- * The suite that the published form passes on the oldest Node that it promises, under `node --test`. Bundled by
+ * The suite that the published form passes on the oldest Node that it promises, on Bun and on Deno, under the runner of each. Bundled by
  * `dist.test.ts` with `@holdfast/client` left outside, so that it is the built package that is used.
  */
 import assert from 'node:assert/strict';
@@ -23,7 +23,7 @@ const gatewayUrl = process.env['GATEWAY_URL'] ?? '';
 const token = process.env['GATEWAY_TOKEN'] ?? '';
 
 for (const [name, makeTransport] of [
-  ['node:http', nodeTransport],
+  ['sockets', nodeTransport],
   ['fetch', fetchTransport],
 ] as const) {
   void describe(`byte streams over ${name}`, () => {

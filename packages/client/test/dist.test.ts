@@ -8,7 +8,7 @@ import { promisify } from 'node:util';
 import { gzipSync } from 'node:zlib';
 
 import { configOf, startGateway } from '@holdfast/gateway';
-import { node20 } from '@holdfast/testing/node20';
+import { bun, deno, hasBunAndDeno, node20 } from '@holdfast/testing/runtimes';
 import { publint } from 'publint';
 import { rolldown } from 'rolldown';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -31,6 +31,8 @@ beforeAll(async () => {
   await mkdir(path.join(modules, '@holdfast'), { recursive: true });
   for (const name of ['client', 'react']) await symlink(distOf(name), path.join(modules, '@holdfast', name));
   await symlink(path.join(root, 'node_modules/react'), path.join(modules, 'react'));
+  const dependencies = { '@holdfast/client': '*', '@holdfast/react': '*', react: '*' };
+  await writeFile(path.join(project, 'package.json'), JSON.stringify({ type: 'module', dependencies }));
 });
 afterAll(() => rm(project, { recursive: true, force: true }));
 
@@ -99,49 +101,78 @@ const BUILT: Readonly<Record<string, string>> = {
 };
 const OURS = ['expect.ts', 'pattern.ts'];
 
-test('the oldest Node that is promised passes the suites of byte streams, event streams, settling and the outbox', async () => {
+describe('other runtimes pass the suites of byte streams, event streams, settling and the outbox', () => {
   const gatewayToken = 'hf_root_of_the_tests';
-  const gateway = await startGateway(
-    configOf({ port: 0, store: { kind: 'memory' }, token: gatewayToken, log: 'silent', drainMs: 100 }),
-  );
-  try {
-    const input = fileURLToPath(new URL('dist-suite.ts', import.meta.url));
-    const build = await rolldown({
-      input,
-      external: [/^node:/, /^@holdfast\/client/],
-      platform: 'node',
-      plugins: [
-        {
-          name: 'the built one',
-          resolveId: (source) => {
-            const [, entry] = /^(?:\.\.\/)+src\/(index|testing)\.ts$/.exec(source) ?? [];
-            return entry === undefined ? null : { id: BUILT[entry] ?? '', external: true };
-          },
-        },
-      ],
-    });
-    const { output } = await build.generate({ format: 'esm' });
-    await build.close();
-    // Nothing of the client comes along but what the servers and the cases are made with.
-    const sources = output[0].moduleIds.filter((id) => id.startsWith(path.join(packagesDir, 'client/src')));
-    expect(sources.map((id) => path.basename(id)).toSorted()).toEqual(OURS);
-    const suite = path.join(project, 'suite.mjs');
-    await writeFile(suite, output[0].code);
-    const { stdout } = await run(node20(), ['--test', '--test-reporter=tap', suite], {
-      cwd: project,
-      env: { PATH: process.env['PATH'], GATEWAY_URL: gateway.url, GATEWAY_TOKEN: gatewayToken },
-    }).catch((error: unknown) => {
-      const { stdout = '', stderr = '' } = error as { stdout?: string; stderr?: string };
-      return { stdout: `${stdout}${stderr}` };
-    });
-    expect(stdout).toMatch(/^# fail 0$/m);
-    expect(Number(/^# pass (\d+)$/m.exec(stdout)?.[1])).toBe(
-      2 * (byteStreamCases.length + portableCases.length + 1) + 1,
+  let gateway: Awaited<ReturnType<typeof startGateway>>;
+  let suite: string;
+  const cases = byteStreamCases.length + portableCases.length;
+
+  beforeAll(async () => {
+    gateway = await startGateway(
+      configOf({ port: 0, store: { kind: 'memory' }, token: gatewayToken, log: 'silent', drainMs: 100 }),
     );
-  } finally {
-    await gateway.close();
-  }
+    suite = path.join(project, 'suite.test.mjs');
+    await writeFile(suite, await bundledSuite());
+  });
+  afterAll(() => gateway.close());
+
+  const output = async (executable: string, args: readonly string[]): Promise<string> => {
+    const env = {
+      PATH: process.env['PATH'],
+      GATEWAY_URL: gateway.url,
+      GATEWAY_TOKEN: gatewayToken,
+      NO_COLOR: '1',
+      // Nothing of theirs outside the project.
+      HOME: project,
+      DENO_DIR: path.join(project, 'deno'),
+      DENO_NO_UPDATE_CHECK: '1',
+    };
+    const told = await run(executable, [...args, suite], { cwd: project, env }).catch((error: unknown) => error);
+    const { stdout = '', stderr = '' } = told as { stdout?: string; stderr?: string };
+    return stdout + stderr;
+  };
+
+  test('the oldest Node that is promised', async () => {
+    const told = await output(node20(), ['--test', '--test-reporter=tap']);
+    expect(told).toMatch(/^# fail 0$/m);
+    expect(told).toMatch(new RegExp(`^# pass ${2 * (cases + 1) + 1}$`, 'm'));
+  });
+
+  test.skipIf(!hasBunAndDeno)('Bun', async () => {
+    expect(await output(bun(), ['test'])).toMatch(new RegExp(`^ ${2 * (cases + 1) + 1} pass\n 0 fail$`, 'm'));
+  });
+
+  test.skipIf(!hasBunAndDeno)('Deno', async () => {
+    const told = await output(deno(), ['test', '--allow-all', '--no-check', '--no-remote']);
+    // To Deno a suite is one test, and what is in it steps.
+    expect(told).toContain(`ok | 7 passed (${2 * cases} steps) | 0 failed`);
+  });
 });
+
+/** As one file, with `@holdfast/client` left outside. */
+async function bundledSuite(): Promise<string> {
+  const input = fileURLToPath(new URL('dist-suite.ts', import.meta.url));
+  const build = await rolldown({
+    input,
+    external: [/^node:/, /^@holdfast\/client/],
+    platform: 'node',
+    plugins: [
+      {
+        name: 'the built one',
+        resolveId: (source) => {
+          const [, entry] = /^(?:\.\.\/)+src\/(index|testing)\.ts$/.exec(source) ?? [];
+          return entry === undefined ? null : { id: BUILT[entry] ?? '', external: true };
+        },
+      },
+    ],
+  });
+  const { output } = await build.generate({ format: 'esm' });
+  await build.close();
+  // Nothing of the client comes along but what the servers and the cases are made with.
+  const sources = output[0].moduleIds.filter((id) => id.startsWith(path.join(packagesDir, 'client/src')));
+  expect(sources.map((id) => path.basename(id)).toSorted()).toEqual(OURS);
+  return output[0].code;
+}
 
 /** `first`: what a page waits for, the entry and what it imports. `total`: with what is loaded while it runs. */
 async function bundledBytes(
