@@ -95,7 +95,7 @@ export function createSseDecoder(handlers: SseHandlers, limits: SseLimits = {}):
   }
 
   function setId(value: string): void {
-    if (!value.includes('\0')) id = value;
+    if (!splitter.hasSeenNul || !value.includes('\0')) id = value;
   }
 
   /** Comments, `retry`, and the known fields where they have no colon. */
@@ -169,6 +169,7 @@ export class LineSplitter {
   /** The beginning of a line whose end has not come. */
   #pending = '';
   #atStart = true;
+  #hasSeenNul = false;
   /** The last line ended with a CR: an LF right after it belongs to it. */
   #skipLf = false;
   #failure: Fault | undefined;
@@ -176,6 +177,11 @@ export class LineSplitter {
   constructor(takeLine: TakeLine, lineCharsMax: number) {
     this.#takeLine = takeLine;
     this.#lineCharsMax = lineCharsMax;
+  }
+
+  /** So that nearly no value has to be searched for one. */
+  get hasSeenNul(): boolean {
+    return this.#hasSeenNul;
   }
 
   push(bytes: Uint8Array): Fault | undefined {
@@ -243,6 +249,7 @@ export class LineSplitter {
       this.#skipLf = false;
       if (text.charCodeAt(from) === LF) from++;
     }
+    this.#hasSeenNul ||= text.includes('\0');
     // Nearly no stream has a CR; one that has pays for a copy.
     if (text.includes('\r', from)) {
       this.#skipLf = text.endsWith('\r');
