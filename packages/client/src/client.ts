@@ -8,7 +8,7 @@
  *    Nothing else does, no listener, stream or page: a dropped client is collected, and what it had open is closed (B7).
  */
 import type { InputPart } from '@holdfast/protocol/entry';
-import { fault, type Fault } from '@holdfast/protocol/fault';
+import type { Fault } from '@holdfast/protocol/fault';
 import { ID_PATTERN, type SessionId } from '@holdfast/protocol/ids';
 
 import type {
@@ -38,7 +38,7 @@ import { Outbox } from './outbox.ts';
 import { memoryOutbox } from './outbox-store.ts';
 import type { Ports } from './ports.ts';
 import { systemRandom } from './random.ts';
-import { Requests } from './requests.ts';
+import { CLOSED, Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
 import { share } from './share.ts';
@@ -201,7 +201,7 @@ class Client implements HoldfastClient {
 
   async close(): Promise<void> {
     if (this.#closed !== undefined) return;
-    this.#closed = fault('cancelled', 'The client was closed.');
+    this.#closed = CLOSED;
     this.#requests.close();
     this.sessions.close();
     for (const session of this.#followed) session.follower.end();

@@ -272,6 +272,8 @@ export class Outbox {
     for (const item of this.#items.values()) {
       if (item.send.subject === null && item.state.kind !== 'refused') this.#own(item, subject);
     }
+    // What is theirs was left alone while nobody knew.
+    if (this.restored) void this.restore();
   }
 
   /** Written while nobody knew who was signed in, and nobody else has signed in since. */

@@ -137,4 +137,5 @@ export class Requests {
   }
 }
 
-const CLOSED = fault('cancelled', 'The client was closed.');
+/** What whoever waits on a client hears when it is closed. */
+export const CLOSED: Fault = fault('cancelled', 'The client was closed.');

@@ -3,7 +3,7 @@
  *
  * 1. All that is known about it is in its model. There is no flag here that could be left set (R74).
  */
-import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
+import { FaultError, type Fault } from '@holdfast/protocol/fault';
 import type { ClientId, MessageId, SessionId, TurnId } from '@holdfast/protocol/ids';
 
 import type {
@@ -25,6 +25,7 @@ import type { Frames } from './frames.ts';
 import { held } from './held.ts';
 import { edgeOf, jumpTo, NO_HISTORY, prepend, type HistoryTurn } from './history.ts';
 import type { Outbox } from './outbox.ts';
+import { CLOSED } from './requests.ts';
 import { Follower, type FollowerContext } from './session-follower.ts';
 import { SessionModel } from './session-model.ts';
 import { TurnReader, type TurnHost, type TurnKey } from './turn.ts';
@@ -197,5 +198,3 @@ export class LiveSession extends Commands implements Session, TurnHost {
     return answer.kind === 'fault' ? answer : { kind: 'ok', ...(answer.body as { turns: readonly HistoryTurn[] }) };
   }
 }
-
-const CLOSED = fault('cancelled', 'The client was closed.');

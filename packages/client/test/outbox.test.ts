@@ -145,6 +145,30 @@ test('R21, R72: what another subject left is neither sent nor shown, and stays f
   await client.close();
 });
 
+test('R25: what an earlier page left is taken up once it is known whose it is, however late and whoever was there in between', async () => {
+  const gateway = createTestGateway();
+  const store = memoryOutbox();
+  const first = clientOf(gateway, { outbox: store });
+  const { id } = await first.createSession();
+  await (await first.session(id).send('before')).text();
+  gateway.offline = true;
+  await first.session(id).send('left');
+  expect(await store.all()).toMatchObject([{ text: 'left', subject: expect.stringMatching(/./) }]);
+  await first.close();
+
+  const clock = new HandClock();
+  const client = clientOf(gateway, { outbox: store, ports: { clock, random: () => 0.5 } });
+  const end = client.session(id).store.subscribe(() => {});
+  // Long enough for whoever asks to have given up.
+  await pass(clock, 60_000);
+  gateway.offline = false;
+  await pass(clock, 60_000);
+  expect(userTexts(gateway, id)).toEqual(['before', 'left']);
+  expect(await store.all()).toEqual([]);
+  end();
+  await client.close();
+});
+
 test('what another tab discarded is not sent', async () => {
   const gateway = createTestGateway();
   const store = memoryOutbox();
