@@ -111,6 +111,27 @@ test('A2: a server whose certificate nobody vouches for, and one that speaks no 
   transport.close();
 });
 
+test('A2: what comes after a response, before anybody asked, is nobody’s answer', async () => {
+  const answer = (text: string): string => `HTTP/1.1 200 OK\r\ncontent-length: ${text.length}\r\n\r\n${text}`;
+  let connections = 0;
+  const bare = createServer((socket) => {
+    connections += 1;
+    socket.on('error', () => undefined);
+    socket.on('data', () => void socket.write(answer('asked for') + answer('not asked for')));
+  }).listen(0, '127.0.0.1');
+  await once(bare, 'listening');
+  const transport = nodeTransport();
+  await using connection = transport.open();
+  for (let n = 1; n <= 3; n += 1) {
+    const { port } = bare.address() as AddressInfo;
+    const { body } = await openByteStream(connection, { url: `http://127.0.0.1:${port}/` });
+    expect(await body.text()).toBe('asked for');
+    expect(connections).toBe(n);
+  }
+  transport.close();
+  bare.close();
+});
+
 test.each([
   ['ends with its connection', 'HTTP/1.0 200 OK\r\n\r\nall of it', 'all of it'],
   ['comes after another that was for somebody else', 'HTTP/1.1 103 Early\r\n\r\nHTTP/1.1 200 OK\r\n\r\nit', 'it'],

@@ -15,8 +15,8 @@ import https from 'node:https';
 import { fault, type Fault } from '@holdfast/protocol/fault';
 
 import { createTransport, type Transport } from '../transport.ts';
-import { SocketConnection } from './socket-wire.ts';
 import type { ResponseHeaders, Wire, WireConnection, WireExchange, WireRequest, WireSink } from '../wire.ts';
+import { SocketConnection } from './socket-wire.ts';
 
 export interface NodeTransportOptions {
   /** For `https:`: a private authority, a client certificate … */

@@ -1,8 +1,8 @@
 /**
  * The wire of streams in Node: a socket for each connection, and the response read from it by ourselves.
  *
- * `node:http` would do: its parser and its two streams, one on the other, are half of what an event costs. A response is one thing here,
- * read where its bytes come.
+ * `node:http` would do: its parser and its two streams, one on the other, are more than a third of what an event costs. A response is one
+ * thing here, read where its bytes come.
  *
  * 1. A socket has one exchange at a time. A complete exchange whose response allows it leaves the socket to the next one; whatever else
  *    ends it destroys the socket.
@@ -105,7 +105,7 @@ class Link {
     socket.on('error', (error) => this.#exchange?.fail(lost(error))); // Rule 2.
     socket.on('close', () => {
       owner.gone();
-      this.#exchange?.fail(lost('closed in mid-response'));
+      this.#exchange?.close();
     });
   }
 
@@ -205,6 +205,11 @@ class SocketExchange implements WireExchange, ResponseListener {
     if (!this.isHolding) this.#goOn();
   }
 
+  /** After its end there may be something left to read. */
+  close(): void {
+    if (!this.#ended) this.fail(lost('closed in mid-response'));
+  }
+
   fail(failure: Fault): void {
     if (this.#over) return;
     this.#over = true;
@@ -225,8 +230,8 @@ class SocketExchange implements WireExchange, ResponseListener {
   #read(bytes: Uint8Array): void {
     this.#try(() => {
       const rest = this.#reader.read(bytes);
-      if (this.#over || rest === undefined) return;
-      if (this.#reader.isOver) this.#link?.destroy();
+      if (rest === undefined) return;
+      if (this.#reader.isOver) this.#link?.destroy(); // Rule 4.
       else this.#rest = rest;
     });
   }
