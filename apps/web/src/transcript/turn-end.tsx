@@ -50,13 +50,15 @@ export function UsageLine({ message }: { readonly message: Message }): ReactNode
   const { inputTokens, outputTokens, durationMs, firstTokenMs } = usage;
   const writingMs = durationMs - (firstTokenMs ?? 0);
   const pace = writingMs > 0 && outputTokens > 0 ? `${Math.round((outputTokens * 1_000) / writingMs)} a second` : '';
+  // Of a turn whose process died nobody has counted them.
+  const counted = outputTokens > 0 ? countOf(outputTokens, 'token') : '';
   const first = firstTokenMs === undefined ? '' : `first after ${durationText(firstTokenMs)}`;
   return (
     <span
       className="turn-usage"
       title={[`${countOf(inputTokens, 'token')} read`, first, pace].filter(Boolean).join(', ')}
     >
-      {[said, countOf(outputTokens, 'token'), durationText(durationMs)].filter(Boolean).join(' · ')}
+      {[said, counted, durationText(durationMs)].filter(Boolean).join(' · ')}
     </span>
   );
 }
