@@ -26,7 +26,7 @@ import { newId } from './new-id.ts';
 import { SENDING, transition, type SendEvent, type SendState } from './outbox-machine.ts';
 import type { OutboxStore, StoredSend } from './outbox-store.ts';
 import type { Ports, Timer } from './ports.ts';
-import type { Requests } from './requests.ts';
+import type { Answer, Requests } from './requests.ts';
 
 const ITEMS_MAX = 500;
 const STORE_MS_MAX = 1_000;
@@ -170,15 +170,21 @@ export class Outbox {
 
   /** There are new credentials: perhaps of somebody else. */
   credentialsChanged(): void {
-    if (this.#options.subject === undefined) this.#identifying = undefined;
+    if (this.#options.subject === undefined) {
+      this.#identifying = undefined;
+      this.#subject = null;
+    }
     void this.identify().then(() => this.hint());
   }
 
   /** Asks who is signed in, until it is known. */
   identify(): Promise<void> {
     if (this.#options.subject !== undefined || this.#closed) return Promise.resolve();
-    this.#identifying ??= this.#askIdentity();
-    return this.#identifying;
+    const asking = (this.#identifying ??= this.#options.requests.get('/v1/me').then((answer) => {
+      // About who was signed in before it says nothing of who is.
+      if (this.#identifying === asking) this.#identified(answer);
+    }));
+    return asking;
   }
 
   async close(): Promise<void> {
@@ -259,18 +265,18 @@ export class Outbox {
 
   // ── whose it is ───────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #askIdentity(): Promise<void> {
-    const answer = await this.#options.requests.get('/v1/me');
+  #identified(answer: Answer): void {
     if (answer.kind === 'fault' && answer.fault.kind !== 'route-not-found') {
       this.#identifying = undefined; // Asked again by the next hint.
       return;
     }
     const body = answer.kind === 'ok' ? (answer.body as { readonly subject?: Subject }) : {};
     const subject = body.subject ?? '';
-    if (this.#subject !== null && this.#subject !== subject) this.#forgetOthers(subject);
     this.#subject = subject;
     for (const item of this.#items.values()) {
-      if (item.send.subject === null && item.state.kind !== 'refused') this.#own(item, subject);
+      const theirs = item.send.subject;
+      if (theirs === null && item.state.kind !== 'refused') this.#own(item, subject);
+      if (theirs !== null && theirs !== subject) this.#leave(item);
     }
     // What is theirs was left alone while nobody knew.
     if (this.restored) void this.restore();
@@ -283,13 +289,10 @@ export class Outbox {
     void this.#stored((store) => store.put(send));
   }
 
-  /** O3. The store keeps them. */
-  #forgetOthers(subject: Subject): void {
-    for (const item of this.#items.values()) {
-      if (item.send.subject === subject) continue;
-      item.admit({ kind: 'unconfirmed' });
-      this.#drop(item);
-    }
+  /** O3: somebody else's. The store keeps it. */
+  #leave(item: Item): void {
+    item.admit({ kind: 'unconfirmed' });
+    this.#drop(item);
   }
 
   // ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────

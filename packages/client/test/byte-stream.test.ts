@@ -9,9 +9,11 @@ import { systemClock } from '../src/clock.ts';
 import { createCredentials } from '../src/credentials.ts';
 import { fetchTransport } from '../src/fetch-wire.ts';
 import { nodeTransport } from '../src/node/index.ts';
+import { SocketConnection } from '../src/node/socket-wire.ts';
 import { streamPostWithRetry } from '../src/post.ts';
 import { byteStreamCases, type Facts } from '../src/testing.ts';
 import type { Transport } from '../src/transport.ts';
+import type { WireExchange } from '../src/wire.ts';
 import { startStreamServer, type StreamServer } from './stream-server.ts';
 import { TLS } from './tls.ts';
 
@@ -147,4 +149,58 @@ test.each([
   expect(await body.text()).toBe(text);
   transport.close();
   bare.close();
+});
+
+/** Answers each request with this, on as many connections as there are. */
+async function bareServer(reply: string): Promise<{ readonly url: string; close(): void }> {
+  const bare = createServer((socket) => {
+    socket.on('error', () => undefined);
+    socket.on('data', () => void socket.write(reply));
+  }).listen(0, '127.0.0.1');
+  await once(bare, 'listening');
+  return { url: `http://127.0.0.1:${(bare.address() as AddressInfo).port}/`, close: () => void bare.close() };
+}
+const TEN = 'HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n0123456789';
+
+test('A7, A2: a response that was held at its last piece leaves a socket that is read', async () => {
+  const { url, close } = await bareServer(TEN);
+  const transport = nodeTransport();
+  await using connection = transport.open();
+  const one = await openByteStream(connection, { url, highWaterBytes: 5, lowWaterBytes: 1 });
+  await expect.poll(() => one.body.bufferedBytes).toBe(10);
+  expect(await one.body.text()).toBe('0123456789');
+  const two = await openByteStream(connection, { url });
+  expect(await two.body.text()).toBe('0123456789');
+  transport.close();
+  close();
+});
+
+test('A4: an exchange that is over has no hand on the next one of its socket, and one whose socket is spoiled is told', async () => {
+  const ended = (connection: SocketConnection, url: string): Promise<string> & { exchange?: WireExchange } => {
+    const sink = Promise.withResolvers<string>();
+    const exchange = connection.send(
+      { url, method: 'GET', headers: {}, body: undefined },
+      { head() {}, chunk() {}, end: () => sink.resolve('end'), fail: ({ kind }) => sink.resolve(kind) },
+    );
+    return Object.assign(sink.promise, { exchange });
+  };
+  const plain = await bareServer(TEN);
+  const connection = new SocketConnection({});
+  const one = ended(connection, plain.url);
+  expect(await one).toBe('end');
+  const two = ended(connection, plain.url);
+  one.exchange?.hold();
+  one.exchange?.cancel();
+  expect(await two).toBe('end');
+  plain.close();
+
+  const chatty = await bareServer(TEN + TEN);
+  const next = new Promise<string>((resolve) => {
+    const request = { url: chatty.url, method: 'GET', headers: {}, body: undefined };
+    const ask = (): void => void ended(connection, chatty.url).then(resolve);
+    connection.send(request, { head() {}, chunk() {}, end: ask, fail() {} });
+  });
+  expect(await next).toBe('disconnected');
+  connection.close();
+  chatty.close();
 });

@@ -8,6 +8,7 @@ import {
   type OutboxStore,
   type StoredSend,
 } from '../src/index.ts';
+import { Outbox } from '../src/outbox.ts';
 import { createTestGateway, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
 import './live-at-once.ts';
@@ -167,6 +168,73 @@ test('R25: what an earlier page left is taken up once it is known whose it is, h
   expect(await store.all()).toEqual([]);
   end();
   await client.close();
+});
+
+/** An outbox alone, whose `/v1/me` is answered when the test says so. */
+function asking(store: OutboxStore) {
+  const asked: ((subject: string) => void)[] = [];
+  const sent: string[] = [];
+  const outbox = new Outbox({
+    store,
+    requests: {
+      get: () => new Promise((resolve) => asked.push((subject) => resolve({ kind: 'ok', body: { subject } }))),
+      once: async (_method: string, _path: string, { json }: { json: { text: string } }) => {
+        sent.push(json.text);
+        return { kind: 'ok', body: {} };
+      },
+    } as never,
+    ports: { clock: new HandClock(), random: () => 0.5 } as never,
+    baseUrl: 'http://test',
+    subject: undefined,
+    isFollowed: () => true,
+    onChange() {},
+    onRestored() {},
+    onError() {},
+  });
+  return { outbox, asked, sent };
+}
+const anns = {
+  clientId: 'c_anns',
+  sessionId: 's',
+  baseUrl: 'http://test',
+  subject: 'ann',
+  order: 1,
+  at: 1,
+  text: 'anns',
+  parts: [],
+  whenBusy: 'queue',
+} as unknown as StoredSend;
+
+test('R72: an answer about who was signed in before says nothing of who is, whenever it comes', async () => {
+  for (const order of [[0], [1, 0], [0, 1]]) {
+    const store = memoryOutbox();
+    const { outbox, asked, sent } = asking(store);
+    await outbox.restore();
+    void outbox.identify();
+    await store.put(anns);
+    outbox.credentialsChanged();
+    for (const which of order) {
+      asked[which]?.(['ann', 'bob'][which] as string);
+      await quiet();
+    }
+    expect(sent).toEqual([]);
+    expect(outbox.items('s' as never)).toEqual([]);
+  }
+});
+
+test('R72: what is written after a sign-in, before it is known whose, is not the one’s who was there before', async () => {
+  const store = memoryOutbox();
+  const { outbox, asked } = asking(store);
+  await outbox.restore();
+  void outbox.identify();
+  asked[0]?.('ann');
+  await quiet();
+  outbox.credentialsChanged();
+  await outbox.send('s' as never, 'bobs');
+  expect(await store.all()).toMatchObject([{ subject: null }]);
+  asked[1]?.('bob');
+  await quiet();
+  expect(outbox.items('s' as never).map(({ text }) => text)).toEqual(['bobs']);
 });
 
 test('what another tab discarded is not sent', async () => {

@@ -141,6 +141,8 @@ class Link {
   release(): void {
     this.#exchange = undefined;
     if (this.#socket.writableLength > 0) return this.destroy();
+    // The exchange may have held at its last piece.
+    this.#socket.resume();
     // While it waits it keeps no process alive.
     this.#socket.unref();
     this.#owner.free();
@@ -149,6 +151,12 @@ class Link {
   destroy(): void {
     this.#exchange = undefined;
     this.#socket.destroy();
+  }
+
+  /** More came than was asked for: whoever has it by now has nothing to trust. */
+  spoil(): void {
+    this.#exchange?.fail(lost('bytes that nobody asked for'));
+    this.destroy();
   }
 }
 
@@ -229,9 +237,10 @@ class SocketExchange implements WireExchange, ResponseListener {
 
   #read(bytes: Uint8Array): void {
     this.#try(() => {
+      const link = this.#link;
       const rest = this.#reader.read(bytes);
       if (rest === undefined) return;
-      if (this.#reader.isOver) this.#link?.destroy(); // Rule 4.
+      if (this.#reader.isOver) link?.spoil(); // Rule 4.
       else this.#rest = rest;
     });
   }
@@ -258,8 +267,11 @@ class SocketExchange implements WireExchange, ResponseListener {
   end(): void {
     if (this.#over) return;
     this.#over = true;
-    if (this.#reader.keepsAlive && !this.#ended) this.#link?.release();
-    else this.#link?.destroy();
+    const link = this.#link;
+    // From here on it is somebody else's.
+    this.#link = undefined;
+    if (this.#reader.keepsAlive && !this.#ended) link?.release();
+    else link?.destroy();
     this.#sink.end();
   }
 }

@@ -9,8 +9,9 @@
  * 2. Epochs and producers are compared by statements after it: under the lock.
  * 3. A key that is there is met by its index. A mark that is not older is left alone (`connection.ts`, rule 6).
  * 4. Whatever is not as remembered undoes all of it and makes it null: no error, so nothing in the server's log.
- * 5. Outside of a transaction it does nothing: a `BEGIN` before it was refused, and its node would not learn what became of it.
- * 6. Its name and parameters are for good, as nodes of other versions call it: one that does otherwise has another name.
+ * 5. Outside of its flight's transaction it does nothing: the `BEGIN` before it was refused, and its node would not learn what became of it.
+ * 6. A stream is known by its name: after a failover that lost streams their ids are given again.
+ * 7. Its name and parameters are for good, as nodes of other versions call it: one that does otherwise has another name.
  */
 import type { Client } from 'pg';
 import { booleans, byteas, numbers, texts } from './array.ts';
@@ -24,6 +25,9 @@ export interface Mark {
   readonly id: string;
   readonly number: number;
 }
+
+/** What the transaction of a flight is told apart by (rule 5). */
+export const flightOf = ({ id, number }: Mark): string => `${id}/${number}`;
 
 /** Says in the function that something is different. */
 const DIFFERENT = 'HF001';
@@ -39,7 +43,7 @@ const PRODUCER = 'width_bucket(p.stream_id, producer_lines)';
 export const APPEND_IF: string = `
   CREATE FUNCTION append_if(
     connection text, its_mark bigint,
-    ids bigint[], heads bigint[], closing boolean[],
+    ids bigint[], heads bigint[], closing boolean[], names text[],
     heads_before bigint[], fences text[], epochs bigint[],
     record_lines bigint[], record_seqs bigint[], bodies bytea[],
     key_lines bigint[], key_ids text[], key_hashes text[], key_firsts bigint[], key_lasts bigint[],
@@ -56,10 +60,10 @@ export const APPEND_IF: string = `
     fenced bigint;
     idle boolean;
   BEGIN
-    IF statement_timestamp() = transaction_timestamp() THEN RETURN NULL; END IF;
+    IF current_setting('holdfast.flight', true) IS DISTINCT FROM concat(connection, '/', its_mark) THEN RETURN NULL; END IF;
 
     UPDATE streams s SET head = heads[${STREAM}], closed = closing[${STREAM}], touched_at = now_ms
-      WHERE s.id = ANY(ids) AND s.head = heads_before[${STREAM}] AND NOT s.closed AND NOT s.deleted
+      WHERE s.id = ANY(ids) AND s.name = names[${STREAM}] AND s.head = heads_before[${STREAM}] AND NOT s.closed AND NOT s.deleted
         AND coalesce(least(s.expires_at, s.touched_at + s.ttl_ms) > now_ms, true);
     GET DIAGNOSTICS changed = ROW_COUNT;
     IF changed <> cardinality(ids) THEN RAISE SQLSTATE '${DIFFERENT}'; END IF;
@@ -108,7 +112,7 @@ export const APPEND_IF: string = `
   END $$;
 `;
 
-const PARAMETERS = Array.from({ length: 32 }, (_, index) => `$${index + 1}`).join(', ');
+const PARAMETERS = Array.from({ length: 33 }, (_, index) => `$${index + 1}`).join(', ');
 
 /**
  * @param mark left with what is written
@@ -125,6 +129,7 @@ export async function appendIf(client: Client, mark: Mark, { before, writes }: G
       mark.id,
       mark.number,
       ...lineColumns(writes.lines),
+      texts(before.map(({ stream }) => stream)),
       numbers(before.map(({ head }) => head)),
       texts(before.map(({ fence }) => fence?.consumer)),
       numbers(before.map(({ fence }) => fence?.epoch ?? 0)),

@@ -17,7 +17,7 @@
 import { randomUUID } from 'node:crypto';
 import { fault, FaultError } from '@holdfast/protocol';
 import { Client, types as defaultTypes, type ClientBase, type ClientConfig, type CustomTypesConfig } from 'pg';
-import type { Mark } from './append-if.ts';
+import { flightOf, type Mark } from './append-if.ts';
 import { MARKED_AT } from './now.ts';
 import { monotonicMs, pause } from './wait-clock.ts';
 
@@ -133,7 +133,11 @@ export class Connection {
     return this.use(async (client) => {
       const mark = { id: this.#id, number: (this.#marks += 2) };
       const [begun, sent, committed] = await together(client, () =>
-        Promise.allSettled([client.query('BEGIN'), send(client, mark), client.query(COMMIT)]),
+        Promise.allSettled([
+          client.query(`BEGIN; SET LOCAL holdfast.flight = '${flightOf(mark)}'`),
+          send(client, mark),
+          client.query(COMMIT),
+        ]),
       );
       if (committed.status === 'rejected') {
         if (codeOf(committed.reason) !== IN_FAILED_TRANSACTION)

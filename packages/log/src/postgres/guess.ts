@@ -50,8 +50,11 @@ export class Heads {
     const before: Head[] = [];
     for (const request of requests) {
       const head = this.#heads.get(request.stream);
-      if (head === undefined || request.append.producer?.id !== (request.append.producer && head.producer?.id))
-        return undefined;
+      const { fence, producer } = request.append;
+      if (head === undefined) return undefined;
+      // What is said of a consumer or a producer that is not remembered is to be looked at.
+      if (fence !== undefined && fence.consumer !== head.fence?.consumer) return undefined;
+      if (producer !== undefined && producer.id !== head.producer?.id) return undefined;
       let line = lines.get(request.stream);
       if (line === undefined) {
         line = lineOf(head);
