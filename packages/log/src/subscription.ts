@@ -95,7 +95,9 @@ export class Hub {
 
   /** H5: what is known of each stream that is read here. */
   tips(): Tip[] {
-    return [...this.topicsByStream].flatMap(([stream, { tip }]) => (tip === undefined ? [] : [{ stream, ...tip }]));
+    return [...this.topicsByStream].flatMap(([stream, { tip, knownHead }]) =>
+      tip === undefined ? [] : [{ stream, ...tip, head: Math.max(tip.seq, knownHead ?? 0) }],
+    );
   }
 
   /** H5: the store is without the tip. */
@@ -129,8 +131,11 @@ export class Hub {
 
 export interface Tip {
   readonly stream: StreamName;
+  /** Of the last record that was seen. */
   readonly seq: number;
   readonly tag: number;
+  /** Others may be known of, and not yet seen. */
+  readonly head: number;
 }
 
 /** What all tails of a hub hold together. */
@@ -148,7 +153,7 @@ class Topic {
   /** Those to wake when something comes. */
   readonly waiting = new Set<Reader>();
   /** H5. */
-  tip: Omit<Tip, 'stream'> | undefined;
+  tip: Pick<Tip, 'seq' | 'tag'> | undefined;
   private tail: LogRecord[] = [];
   private tailBytes = 0;
   private sinceCut = 0;
@@ -390,14 +395,15 @@ class Reader implements Subscription {
   }
 
   private async readOn(reading: ReaderState, promised: Promised): Promise<void> {
-    for (;;) {
+    for (let tries = 1; ; tries += 1) {
       const verdict = await this.readOnce();
       // It was cancelled, or the stream was deleted meanwhile: `end` has resolved.
       if (this.state !== reading) return;
       const delivery = this.take(verdict);
       if (delivery) return this.settle(promised, delivery);
       if (verdict.kind === 'page' && this.topic.placeOf(this.after) !== 'behind') return this.wait(promised);
-      if (verdict.kind === 'unavailable') await this.topic.source.pause();
+      // A page that was asked for before what is known of was there may be empty; another one is not, unless a failover took that back.
+      if (verdict.kind === 'unavailable' || tries > 1) await this.topic.source.pause();
       if (this.state !== reading) return;
     }
   }

@@ -61,9 +61,9 @@ async function timelineOf(client: ClientBase): Promise<string> {
   return rows[0]?.timeline ?? 'none';
 }
 
-async function isThere(query: Query, { stream, seq, tag }: Tip): Promise<boolean> {
+async function isThere(query: Query, { stream, seq, tag, head }: Tip): Promise<boolean> {
   const page = await read(query, stream, { after: seq - 1, limit: 1 });
   // What was dropped by retention is nobody's next record.
   if (page.kind === 'truncated') return true;
-  return page.kind === 'page' && page.records[0]?.seq === seq && page.records[0].tag === tag;
+  return page.kind === 'page' && page.head >= head && page.records[0]?.seq === seq && page.records[0].tag === tag;
 }

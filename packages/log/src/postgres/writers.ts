@@ -22,7 +22,7 @@ import { pause } from './wait-clock.ts';
 const BATCH_APPENDS_MAX = 1_000;
 const BATCH_BYTES_MAX = 4 * 1024 * 1024;
 /** Rule 4, by the weight of an append: what each costs beside its records, and its records. */
-const WORTH_A_TRANSACTION = 128;
+const WORTH_A_TRANSACTION = 160;
 const FEW = 32;
 const APPEND_WEIGHT = 4;
 const SLOW_MS = 50;
