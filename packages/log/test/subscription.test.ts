@@ -7,6 +7,7 @@ test('L6: of what is known of and not there, as a failover leaves it, nobody ask
   const hub = new Hub({
     read: async () => {
       reads += 1;
+      if (reads > 10) return new Promise(() => undefined);
       return { kind: 'page', records: [], head: 1, floor: 0, closed: false } as never;
     },
     pause: () => {
