@@ -1,7 +1,7 @@
 /**
  * The guard: a small process between the gateway and a command, which sees to it that the command never outlives the
- * gateway, not even one that was killed with -9. It is started by `guarded.ts` and runs alone: it imports nothing of
- * Holdfast.
+ * gateway, not even one that was killed with -9. It is started by `guarded.ts` and runs alone: of Holdfast it imports
+ * `strays.ts`.
  *
  *   fd 0  from the gateway: one line of JSON (`GuardOrder`), then nothing more; its end says stop
  *   fd 1  the command's output goes straight to the gateway, not through here
@@ -15,7 +15,8 @@
  */
 // oxlint-disable no-restricted-globals -- a process of its own has no clock to be given
 import { spawn, type ChildProcess } from 'node:child_process';
-import { readdirSync, readFileSync, writeSync } from 'node:fs';
+import { writeSync } from 'node:fs';
+import { MARK_NAME, strays } from './strays.ts';
 
 export interface GuardOrder {
   readonly file: string;
@@ -40,7 +41,6 @@ export type GuardReport =
       readonly stderr: string;
     };
 
-const MARK_NAME = 'TOOL_GUARD';
 const ORDER_CHARS_MAX = 64 * 1024 * 1024;
 const STDERR_CHARS_MAX = 8 * 1024;
 const POLL_MS = 20;
@@ -123,27 +123,6 @@ function isAnyLeft(group: number, mark: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** Rule 3: living processes of the group, and those that left it but carry the mark. */
-function strays(group: number, mark: string): readonly number[] {
-  if (process.platform !== 'linux') return [];
-  const needle = `${MARK_NAME}=${mark}`;
-  const isOurs = (pid: string): boolean => {
-    try {
-      // After the name, which may contain anything: state, parent, group. A zombie only waits to be counted.
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const [state, , itsGroup] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      if (state === 'Z' || state === 'X') return false;
-      if (Number(itsGroup) === group) return true;
-      return readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0').includes(needle);
-    } catch {
-      return false;
-    }
-  };
-  return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name) && isOurs(name))
-    .map(Number);
 }
 
 function finish(last: GuardReport): void {

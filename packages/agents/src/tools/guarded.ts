@@ -4,7 +4,7 @@
  * 1. The order goes through a pipe that stays open for as long as the command may live. Any way in which this process
  *    ends closes it, and the guard ends the command's whole group.
  * 2. `ended` resolves exactly once, when the group is gone.
- * 3. If the guard itself is killed, this side kills the group.
+ * 3. If the guard itself is killed, this side kills the group, and on Linux whatever has its mark.
  * 4. Output is read as it is consumed: a slow consumer slows the command by its pipe.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
@@ -14,6 +14,7 @@ import type { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import type { RunContext } from '@holdfast/session';
 import type { GuardOrder, GuardReport } from './guard.ts';
+import { strays } from './strays.ts';
 
 export type Command = Omit<GuardOrder, 'mark' | 'graceMs'> & {
   readonly timeoutMs: number;
@@ -77,7 +78,7 @@ export function startGuarded(
   signal.addEventListener('abort', onAbort, { once: true });
   void clock.sleep(timeoutMs, life.signal).then(() => (life.signal.aborted ? undefined : stop('timed-out')));
 
-  const ended = verdictOf(guard).then((end) => {
+  const ended = verdictOf(guard, order.mark).then((end) => {
     life.abort();
     signal.removeEventListener('abort', onAbort);
     guard.stdin.destroy();
@@ -88,7 +89,7 @@ export function startGuarded(
   return { output: readAll(guard.stdout), ended, stop: () => stop('cancelled') };
 }
 
-async function verdictOf(guard: GuardProcess): Promise<CommandEnd> {
+async function verdictOf(guard: GuardProcess, mark: string): Promise<CommandEnd> {
   let group: number | null = null;
   let end: CommandEnd | null = null;
   const reports = createInterface({ input: guard.stdio[3] as Readable });
@@ -108,7 +109,7 @@ async function verdictOf(guard: GuardProcess): Promise<CommandEnd> {
     }),
   ]);
   if (end !== null) return end;
-  if (group !== null) killGroup(group); // rule 3
+  killAll(group, mark); // rule 3
   return { kind: 'failed', reason: spawnError?.message ?? 'The guard of the command ended without a word.' };
 }
 
@@ -119,13 +120,17 @@ function drain(output: Readable, clock: RunContext['clock']): void {
   if (!output.destroyed) void clock.sleep(DRAIN_MS, closed.signal).then(() => output.destroy());
 }
 
-function killGroup(group: number): void {
-  try {
-    process.kill(-group, 'SIGKILL');
-  } catch {
-    // It is gone already.
+/** A guard that had no time to tell of its group has marked it: by now the command runs, or its end of the reports would be open. */
+function killAll(group: number | null, mark: string): void {
+  for (const target of [...(group === null ? [] : [-group]), ...strays(group ?? NO_GROUP, mark)]) {
+    try {
+      process.kill(target, 'SIGKILL');
+    } catch {
+      // It is gone already.
+    }
   }
 }
+const NO_GROUP = -1;
 
 /** A stream that is destroyed ends here like one that ended: how the command ended is told by `ended`. */
 async function* readAll(stream: Readable | null): AsyncGenerator<string> {
