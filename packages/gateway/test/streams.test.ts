@@ -2,9 +2,9 @@
  * The streams: places, gaps, many on one socket, ends with a reason, slow readers.
  */
 import { connect } from 'node:net';
+import { HandClock } from '@holdfast/testing/hand-clock';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { configOf } from '../src/index.ts';
-import { HandClock } from './hand-clock.ts';
 import { openApi, ROOT, textOf, type Api } from './harness.ts';
 
 const { limits } = configOf({});

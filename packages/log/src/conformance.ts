@@ -19,7 +19,21 @@ import type { Log } from './port.ts';
 
 export type { ConformanceOptions };
 
-export function describeLog(name: string, open: () => Promise<Log>, options: ConformanceOptions): void {
+const GROUPS = [
+  describeAppends,
+  describeConsumers,
+  describeReaders,
+  describeRows,
+  describeLifecycle,
+  describeProperties,
+] as const;
+
+export function describeLog(
+  name: string,
+  open: () => Promise<Log>,
+  options: ConformanceOptions,
+  groups: readonly ((suite: Suite) => void)[] = GROUPS,
+): void {
   describe(`the log, ${name}`, () => {
     let log: Log | undefined;
     const suite: Suite = {
@@ -41,11 +55,6 @@ export function describeLog(name: string, open: () => Promise<Log>, options: Con
       await log?.close();
     });
 
-    describeAppends(suite);
-    describeConsumers(suite);
-    describeReaders(suite);
-    describeRows(suite);
-    describeLifecycle(suite);
-    describeProperties(suite);
+    for (const describeGroup of groups) describeGroup(suite);
   });
 }

@@ -2,7 +2,9 @@
 import { afterAll } from 'vitest';
 import { startPostgres } from '@holdfast/testing/postgres';
 import { describeLog } from '../src/conformance.ts';
+import type { Log } from '../src/port.ts';
 import { openPostgresLog, type PostgresLogOptions } from '../src/postgres.ts';
+import { postgresOptions } from './postgres-options.ts';
 
 type Hearing = NonNullable<PostgresLogOptions['hearing']>;
 
@@ -34,16 +36,6 @@ let node = 0;
 
 for (const [name, hearing] of Object.entries(variants)) {
   const url = await server.createDatabase(name);
-  const open = (): ReturnType<typeof openPostgresLog> =>
-    openPostgresLog({ url, node: `${name}-${++node}`, hearing: hearing() });
-  describeLog(`postgres, every notification ${name}`, open, {
-    elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-    leaseMs: 1_500,
-    runs: 10,
-    reopen: async (log) => {
-      await log.close();
-      return open();
-    },
-    openSecond: open,
-  });
+  const open = (): Promise<Log> => openPostgresLog({ url, node: `${name}-${(node += 1)}`, hearing: hearing() });
+  describeLog(`postgres, every notification ${name}`, open, { ...postgresOptions(open), runs: 10 });
 }

@@ -3,14 +3,15 @@
  * before the other changed it (`guess.ts`). Every verdict is as with one.
  */
 import { startPostgres } from '@holdfast/testing/postgres';
-import { afterAll, beforeAll, describe } from 'vitest';
+import { afterAll } from 'vitest';
+import { describeLog } from '../src/conformance.ts';
 import { describeAppends } from '../src/conformance/appends.ts';
 import { describeConsumers } from '../src/conformance/consumers.ts';
-import type { Suite } from '../src/conformance/harness.ts';
 import { describeLifecycle } from '../src/conformance/lifecycle.ts';
 import { describeProperties } from '../src/conformance/properties.ts';
 import type { Log } from '../src/port.ts';
 import { openPostgresLog } from '../src/postgres.ts';
+import { postgresOptions } from './postgres-options.ts';
 
 const PARTS = ['consumers', 'holders', 'rows'] as const;
 
@@ -49,31 +50,10 @@ let node = 0;
 const openOne = (): Promise<Log> => openPostgresLog({ url, node: `n${(node += 1)}` });
 const open = async (): Promise<Log> => inTurns([await openOne(), await openOne()]);
 
-let log: Log | undefined;
-const suite: Suite = {
-  elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  leaseMs: 1_500,
-  runs: 60,
-  reopen: async (last) => {
-    await last.close();
-    return open();
-  },
-  openSecond: openOne,
-  get log(): Log {
-    if (log === undefined) throw new Error('It did not open.');
-    return log;
-  },
-  set log(next: Log) {
-    log = next;
-  },
-};
-
-describe('the log, postgres, two nodes in turn', () => {
-  beforeAll(async () => void (log = await open()));
-  afterAll(() => log?.close());
-  // What readers and watchers are promised is promised to those of one process.
-  describeAppends(suite);
-  describeConsumers(suite);
-  describeLifecycle(suite);
-  describeProperties(suite);
-});
+// What readers and watchers are promised is promised to those of one process.
+describeLog('postgres, two nodes in turn', open, postgresOptions(open, openOne), [
+  describeAppends,
+  describeConsumers,
+  describeLifecycle,
+  describeProperties,
+]);

@@ -1,23 +1,19 @@
 import { afterAll } from 'vitest';
 import { startPostgres } from '@holdfast/testing/postgres';
 import { describeLog } from '../src/conformance.ts';
+import type { Log } from '../src/port.ts';
 import { openPostgresLog } from '../src/postgres.ts';
+import { postgresOptions } from './postgres-options.ts';
 
 const server = await startPostgres();
 const url = await server.createDatabase('conformance');
 let node = 0;
-const open = (): ReturnType<typeof openPostgresLog> => openPostgresLog({ url, node: `node-${++node}` });
+const open = (): Promise<Log> => openPostgresLog({ url, node: `node-${(node += 1)}` });
 afterAll(() => server.stop());
 
 describeLog('postgres', open, {
-  elapse: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
-  leaseMs: 1_500,
+  ...postgresOptions(open),
   runs: 30,
-  reopen: async (log) => {
-    await log.close();
-    return open();
-  },
-  openSecond: open,
   breakWrites: async () => {
     // A server that only reads, as a standby does: the connections that come back find it so.
     await server.query(`ALTER DATABASE conformance SET default_transaction_read_only = on`);

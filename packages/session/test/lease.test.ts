@@ -3,40 +3,12 @@ import { expect, test } from 'vitest';
 import { MemoryStore, openMemoryLog } from '@holdfast/log/memory';
 import type { ClientId, MessageId, SessionId } from '@holdfast/protocol';
 import { fault, FaultError } from '@holdfast/protocol/fault';
-import { openSessionService, sleepOn, type Clock } from '../src/index.ts';
+import { HandClock } from '@holdfast/testing/hand-clock';
+import { openSessionService } from '../src/index.ts';
 import { fresh, scripted } from './world.ts';
 
 const LEASE_MS = 10_000;
 const RENEW_MS = LEASE_MS / 4;
-
-class HandClock implements Clock {
-  #ms = 1_700_000_000_000;
-  readonly #timers = new Set<{ readonly atMs: number; readonly run: () => void }>();
-
-  now(): number {
-    return this.#ms;
-  }
-
-  monotonicMs(): number {
-    return this.#ms;
-  }
-
-  after(ms: number, run: () => void): { cancel(): void } {
-    const timer = { atMs: this.#ms + ms, run };
-    this.#timers.add(timer);
-    return { cancel: () => void this.#timers.delete(timer) };
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return sleepOn(this, ms, signal);
-  }
-
-  pass(ms: number): void {
-    this.#ms += ms;
-    const due = [...this.#timers].filter(({ atMs }) => atMs <= this.#ms);
-    for (const timer of due.toSorted((a, b) => a.atMs - b.atMs)) if (this.#timers.delete(timer)) timer.run();
-  }
-}
 
 test('D2: one renewal without an answer costs no lease that others have renewed since', async () => {
   const clock = new HandClock();

@@ -19,24 +19,16 @@ import type {
   StreamState,
 } from '../port.ts';
 import { logRecord } from '../record.ts';
+import { isMadeWith, stateOf, type StreamRow } from '../stream-row.ts';
 import { appendBatch, lockLines } from './append.ts';
 import type { BatchResult } from './writes.ts';
 import { eraseRows, type Query } from './rows.ts';
 import { NOW_MS } from './now.ts';
 
-interface StreamRow {
+interface PostgresStreamRow extends StreamRow {
   readonly id: number;
-  readonly name: string;
-  readonly content_type: string;
-  readonly head: number;
-  readonly floor: number;
   readonly closed: boolean;
   readonly deleted: boolean;
-  readonly created_at: number;
-  readonly ttl_ms: number | null;
-  readonly expires_at: number | null;
-  readonly fork_from: string | null;
-  readonly fork_up_to: number | null;
 }
 
 const EXPIRED = `(coalesce(s.expires_at, 9e18::bigint) <= ${NOW_MS} OR coalesce(s.touched_at + s.ttl_ms, 9e18::bigint) <= ${NOW_MS})`;
@@ -48,23 +40,9 @@ export async function stat(
 ): Promise<
   { readonly kind: 'state'; readonly state: StreamState } | { readonly kind: 'missing' } | { readonly kind: 'deleted' }
 > {
-  const [row] = await query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream], 'stat');
+  const [row] = await query<PostgresStreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream], 'stat');
   if (row === undefined) return { kind: 'missing' };
   return row.deleted ? { kind: 'deleted' } : { kind: 'state', state: stateOf(row) };
-}
-
-function stateOf(row: StreamRow): StreamState {
-  const { name, content_type, head, floor, closed, created_at, ttl_ms, expires_at } = row;
-  return {
-    stream: name,
-    contentType: content_type,
-    head,
-    floor,
-    closed,
-    createdAt: created_at,
-    ...(ttl_ms === null ? {} : { ttlMs: ttl_ms }),
-    ...(expires_at === null ? {} : { expiresAt: expires_at }),
-  };
 }
 
 export async function create(
@@ -138,16 +116,10 @@ async function copyRecords(client: Client, from: number, to: number, upTo: numbe
 }
 
 async function present(client: Client, stream: StreamName, options: StreamOptions): Promise<CreateVerdict> {
-  const { rows } = await client.query<StreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream]);
+  const { rows } = await client.query<PostgresStreamRow>(`SELECT ${COLUMNS} FROM streams s WHERE name = $1`, [stream]);
   const [row] = rows;
   if (row === undefined || row.deleted) return { kind: 'deleted' };
-  const same =
-    row.content_type === options.contentType &&
-    row.ttl_ms === (options.ttlMs ?? null) &&
-    row.expires_at === (options.expiresAt ?? null) &&
-    row.fork_from === (options.fork?.from ?? null) &&
-    row.fork_up_to === (options.fork?.upTo ?? null);
-  return { kind: 'exists', state: stateOf(row), same };
+  return { kind: 'exists', state: stateOf(row), same: isMadeWith(row, options) };
 }
 
 interface StoredPage {
@@ -157,7 +129,7 @@ interface StoredPage {
 }
 
 /** A record, or a page of them; neither where there is nothing to read. */
-interface PieceRow extends StreamRow {
+interface PieceRow extends PostgresStreamRow {
   readonly seq: number | null;
   readonly last: number | null;
   readonly at: number;

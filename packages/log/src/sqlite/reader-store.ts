@@ -10,8 +10,9 @@ import { boundsOf } from '../limits.ts';
 import { PAGE_BYTES_MAX, PAGE_RECORDS_MAX, packPage, unpackPage } from '../page.ts';
 import type { LogRecord, ReadRange, ReadVerdict, StreamName, StreamState } from '../port.ts';
 import { logRecord } from '../record.ts';
+import { stateOf } from '../stream-row.ts';
 import { RowReader } from './rows.ts';
-import { stateOf, type StreamRow } from './stream-row.ts';
+import type { SqliteStreamRow } from './stream-row.ts';
 
 /** Fewer records than this are not worth a page. */
 const PACK_RECORDS_MIN = 32;
@@ -142,15 +143,15 @@ export class ReaderStore {
 
   // ── inside ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  #find(name: StreamName, now: number): StreamRow | Gone {
-    const row = this.#statements.findStream.get(name) as StreamRow | undefined;
+  #find(name: StreamName, now: number): SqliteStreamRow | Gone {
+    const row = this.#statements.findStream.get(name) as SqliteStreamRow | undefined;
     if (row === undefined) return { kind: 'missing' };
     const expired =
       (row.ttl_ms !== null && now >= row.touched_at + row.ttl_ms) || (row.expires_at !== null && now >= row.expires_at);
     return row.deleted === 1 || expired ? { kind: 'deleted' } : row;
   }
 
-  #records(row: StreamRow, range: ReadRange): readonly LogRecord[] {
+  #records(row: SqliteStreamRow, range: ReadRange): readonly LogRecord[] {
     const { after, upTo, limit, bytesMax } = boundsOf(range, row.head);
     const records: LogRecord[] = [];
     let bytes = 0;

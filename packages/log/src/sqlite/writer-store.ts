@@ -20,8 +20,9 @@ import type {
   StreamOptions,
 } from '../port.ts';
 import { unpackPage } from '../page.ts';
+import { isMadeWith, stateOf } from '../stream-row.ts';
 import { RowWriter } from './rows.ts';
-import { stateOf, type StreamRow } from './stream-row.ts';
+import type { SqliteStreamRow } from './stream-row.ts';
 import { prepare, type WriterStatements } from './writer-statements.ts';
 
 const LINES_MAX = 20_000;
@@ -35,7 +36,7 @@ interface ConsumerState {
 
 /** A stream as the writer knows it. */
 class WriterLine implements Line {
-  readonly row: StreamRow;
+  readonly row: SqliteStreamRow;
   readonly consumers = new Map<string, ConsumerState>();
   readonly producers = new Map<string, KnownProducer>();
   readonly dirtyProducers = new Set<string>();
@@ -45,7 +46,7 @@ class WriterLine implements Line {
   dirty = false;
   readonly #findKey: (id: string) => KnownAppend | undefined;
 
-  constructor(row: StreamRow, findKey: (id: string) => KnownAppend | undefined) {
+  constructor(row: SqliteStreamRow, findKey: (id: string) => KnownAppend | undefined) {
     this.row = row;
     this.head = row.head;
     this.closed = row.closed === 1;
@@ -143,7 +144,11 @@ export class WriterStore {
     const present = this.#find(name, now);
     if (present instanceof WriterLine) {
       this.flush();
-      return { kind: 'exists', state: stateOf(this.#row(name) as StreamRow), same: isSame(present.row, options) };
+      return {
+        kind: 'exists',
+        state: stateOf(this.#row(name) as SqliteStreamRow),
+        same: isMadeWith(present.row, options),
+      };
     }
     if (present.kind === 'deleted') return { kind: 'deleted' };
     const parent = options.fork === undefined ? undefined : this.#find(options.fork.from, now);
@@ -169,7 +174,7 @@ export class WriterStore {
     this.flush();
     return {
       kind: 'created',
-      state: stateOf(this.#row(name) as StreamRow),
+      state: stateOf(this.#row(name) as SqliteStreamRow),
       ...(verdict === undefined ? {} : { first: verdict }),
     };
   }
@@ -297,8 +302,8 @@ export class WriterStore {
     return line;
   }
 
-  #row(name: StreamName): StreamRow | undefined {
-    return this.#statements.findStream.get(name) as StreamRow | undefined;
+  #row(name: StreamName): SqliteStreamRow | undefined {
+    return this.#statements.findStream.get(name) as SqliteStreamRow | undefined;
   }
 
   #markBehind(line: WriterLine): void {
@@ -319,7 +324,7 @@ export class WriterStore {
       | undefined;
     for (const { seq, at, bytes } of across === undefined ? [] : unpackPage(across.first, across.body))
       if (seq <= upTo) this.#statements.putRecord.run(id, seq, at, bytes);
-    const floor = Math.min((this.#row(parent.row.name) as StreamRow).floor, upTo);
+    const floor = Math.min((this.#row(parent.row.name) as SqliteStreamRow).floor, upTo);
     this.#db.prepare('UPDATE streams SET head = ?, floor = ? WHERE id = ?').run(upTo, floor, id);
   }
 
@@ -343,14 +348,4 @@ export class WriterStore {
   #leaseMs(holder: string, now: number): number {
     return (this.#leaseEnd(holder) ?? 0) - now;
   }
-}
-
-function isSame(row: StreamRow, options: Omit<StreamOptions, 'first'>): boolean {
-  return (
-    row.content_type === options.contentType &&
-    row.ttl_ms === (options.ttlMs ?? null) &&
-    row.expires_at === (options.expiresAt ?? null) &&
-    row.fork_from === (options.fork?.from ?? null) &&
-    row.fork_up_to === (options.fork?.upTo ?? null)
-  );
 }

@@ -1,4 +1,4 @@
-/** Time that passes when the test says so. */
+/** A session's and a gateway's time, which passes when the test says so. */
 import { sleepOn, type Clock, type Timer } from '@holdfast/session';
 
 export class HandClock implements Clock {
