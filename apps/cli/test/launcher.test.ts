@@ -1,8 +1,7 @@
 /** `bin/holdfast.mjs` on a Node that is too old, played by the one that is there. */
-import { mkdir, writeFile, chmod, copyFile, mkdtemp } from 'node:fs/promises';
+import { mkdir, writeFile, chmod, copyFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import os from 'node:os';
 import path from 'node:path';
 import { expect, test } from 'vitest';
 import { BIN, environment, serve, temporaryDir, type Served } from './holdfast.ts';
@@ -58,7 +57,9 @@ test('R33: kill -9 of what was started kills the gateway too, at once: none is l
 
 test('where there is no newer Node, the cure is said', async () => {
   await using dir = await temporaryDir();
-  const alone = path.join(await mkdtemp(path.join(os.tmpdir(), 'holdfast-alone-')), 'bin');
+  // No Node beside it, as there is in the project.
+  await using elsewhere = await temporaryDir();
+  const alone = path.join(elsewhere.path, 'bin');
   await mkdir(alone, { recursive: true });
   await copyFile(BIN, path.join(alone, 'holdfast.mjs'));
   const child = spawn(await oldNode(dir.path), [path.join(alone, 'holdfast.mjs'), 'serve'], {

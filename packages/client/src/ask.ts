@@ -6,7 +6,7 @@
  */
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
 
-import { onAbort } from './authorize.ts';
+import { CANCELLED, onAbort } from './authorize.ts';
 import type { Connection } from './transport.ts';
 import type { ResponseHeaders, WireRequest } from './wire.ts';
 
@@ -56,7 +56,7 @@ export function ask(connection: Connection, request: WireRequest, signal: AbortS
     });
     unlisten = onAbort(signal, () => {
       exchange.cancel();
-      fail(fault('cancelled', 'The request was cancelled.'));
+      fail(CANCELLED);
     });
   });
 }

@@ -6,7 +6,7 @@
  *     not get through is `auth-unavailable`, worth a retry.
  * P2. Nothing else is retried here: who calls decides, by the fault's advice.
  */
-import { fault, FaultError } from '@holdfast/protocol/fault';
+import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
 
 import type { Credentials } from './credentials.ts';
 
@@ -36,6 +36,8 @@ export async function authorized<T extends { readonly status: number }>(
   throw new FaultError(fault('auth-refused', 'The gateway refused the renewed token too. Sign in again.'));
 }
 
+export const CANCELLED: Fault = fault('cancelled', 'The request was cancelled.');
+
 const headersOf = (token: string | undefined): Readonly<Record<string, string>> =>
   token === undefined ? {} : { authorization: `Bearer ${token}` };
 
@@ -43,9 +45,7 @@ const headersOf = (token: string | undefined): Readonly<Record<string, string>> 
 function untilAborted<T>(task: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
   if (signal === undefined) return task;
   return new Promise((resolve, reject) => {
-    const unlisten = onAbort(signal, () =>
-      reject(new FaultError(fault('cancelled', 'Cancelled while the token was renewed.'))),
-    );
+    const unlisten = onAbort(signal, () => reject(new FaultError(CANCELLED)));
     void task.then(resolve, reject).finally(unlisten);
   });
 }

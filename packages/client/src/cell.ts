@@ -9,6 +9,7 @@
 import type { Readable } from './api.ts';
 import type { Frames } from './frames.ts';
 import type { Timer } from './ports.ts';
+import { tell } from './tell.ts';
 
 export interface CellOptions<T> {
   readonly frames: Frames;
@@ -68,13 +69,7 @@ export class Cell<T> implements Readable<T> {
     this.#frame?.cancel();
     this.#frame = undefined;
     if (!this.#publish()) return;
-    for (const listener of this.#listeners) {
-      try {
-        listener();
-      } catch (error) {
-        this.#options.onError(error); // 3
-      }
-    }
+    tell(this.#listeners, this.#options.onError); // 3
   }
 
   /** @returns whether there was something new. */

@@ -43,6 +43,7 @@ import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
 import { share } from './share.ts';
 import type { Streams } from './streams.ts';
+import { tell } from './tell.ts';
 import type { Transport } from './transport.ts';
 import { weakly } from './weakly.ts';
 
@@ -89,7 +90,7 @@ class Client implements HoldfastClient {
       ...options.ports,
     };
     const frames = options.ports?.frames ?? pageFrames(ports.clock);
-    const onError = (error: unknown): void => this.#report(error);
+    const { onError = (error) => console.error(error) } = options;
     const credentials = options.credentials ?? credentialsFrom(options.token);
     const transport = options.transport ?? fetchTransport();
     const baseUrl = options.baseUrl.replace(/\/+$/, '');
@@ -119,7 +120,7 @@ class Client implements HoldfastClient {
       onRestored: () => this.#alive.forEach(({ model }) => model.outboxRestored()),
       onError,
     });
-    this.#context = this.#makeContext(ports, frames);
+    this.#context = this.#makeContext(ports, frames, onError);
     this.#ends = Client.#listen(weakly(this), ports, credentials, transport);
     dropped.register(this, this.#ends, this);
     void this.#outbox.restore();
@@ -229,7 +230,7 @@ class Client implements HoldfastClient {
     return [...this.#known.values()].map((ref) => ref.deref()).filter((it) => it !== undefined);
   }
 
-  #makeContext(ports: Ports, frames: SessionContext['frames']): SessionContext {
+  #makeContext(ports: Ports, frames: SessionContext['frames'], onError: (error: unknown) => void): SessionContext {
     return {
       requests: this.#requests,
       streams: this.#streams,
@@ -239,8 +240,8 @@ class Client implements HoldfastClient {
       frames,
       lingerMs: this.#options.lingerMs ?? LINGER_MS,
       connectionOf: (state) => this.#connectionOf(state),
-      onTurnEnd: (end) => this.#tellTurnEnd(end),
-      onError: (error) => this.#report(error),
+      onTurnEnd: (end) => tell(this.#turnEndListeners, onError, end),
+      onError,
       onFollowed: (session, followed) => {
         if (followed) this.#followed.add(session);
         else this.#followed.delete(session);
@@ -307,23 +308,6 @@ class Client implements HoldfastClient {
   #renewed(): void {
     this.#streams.resume();
     this.#outbox.credentialsChanged();
-  }
-
-  // ── listeners ─────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #tellTurnEnd(end: TurnEndNotice): void {
-    for (const listener of this.#turnEndListeners) {
-      try {
-        listener(end);
-      } catch (error) {
-        this.#report(error);
-      }
-    }
-  }
-
-  #report(error: unknown): void {
-    if (this.#options.onError === undefined) console.error(error);
-    else this.#options.onError(error);
   }
 }
 

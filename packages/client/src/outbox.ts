@@ -7,8 +7,9 @@
  * O1. One idempotency key for life. A message may go out any number of times, from any number of tabs; it is one message.
  * O2. In order per session: while one is on its way or unconfirmed, the later ones of its session wait. A refused one does
  *     not hold them up; sessions do not wait for each other.
- * O3. It belongs to who wrote it: what another subject left is neither sent nor shown, it stays in the store for them. What was
- *     written before anybody knew who was signed in waits for the person.
+ * O3. It belongs to who wrote it: what another subject left is neither sent nor shown, it stays in the store for them. What
+ *     waits while somebody signs in goes nowhere before it is known who that is. What was written before anybody knew who was
+ *     signed in waits for the person.
  * O4. It belongs to its session, whichever is on screen.
  * O5. What another tab discarded is not sent: the store is asked before each try. A store that fails costs durability, not
  *     the message.
@@ -47,7 +48,7 @@ export interface OutboxOptions {
 }
 
 interface Item {
-  readonly send: StoredSend;
+  send: StoredSend;
   state: SendState;
   timer: Timer | undefined;
   /** What readers see; the same object until it changes. */
@@ -131,8 +132,9 @@ export class Outbox {
 
   /** Something may have changed for the better. */
   hint(): void {
-    void this.identify();
-    for (const item of this.#items.values()) this.#post(item, { kind: 'hint' });
+    void this.identify().then(() => {
+      for (const item of this.#items.values()) this.#post(item, { kind: 'hint' });
+    });
   }
 
   /** The view moved: what it shows is not unsent, whatever became of the response. */
@@ -165,7 +167,7 @@ export class Outbox {
     const here = all.filter((send) => send.baseUrl === this.#options.baseUrl && !this.#items.has(send.clientId));
     if (here.length === 0) return here;
     await this.identify();
-    return here.filter((send) => send.subject === null || send.subject === this.#subject); // O3
+    return here.filter((send) => this.#isOurs(send)); // O3
   }
 
   /** There are new credentials: perhaps of somebody else. */
@@ -174,7 +176,7 @@ export class Outbox {
       this.#identifying = undefined;
       this.#subject = null;
     }
-    void this.identify().then(() => this.hint());
+    this.hint();
   }
 
   /** Asks who is signed in, until it is known. */
@@ -252,12 +254,15 @@ export class Outbox {
   }
 
   async #deliver(item: Item): Promise<void> {
+    const { requests, ports } = this.#options;
     const { clientId, sessionId, text, parts, whenBusy, merge, after } = item.send;
+    if (!this.#isOurs(item.send)) await this.identify(); // O3
     if ((await this.#stored((store) => store.has(clientId))) === false) return this.#drop(item); // O5
     if (!this.#items.has(clientId) || this.#closed) return;
     const json = { clientId, text, whenBusy, parts: parts.length === 0 ? undefined : parts, merge, after };
-    const { requests, ports } = this.#options;
-    const answer = await requests.once('POST', `/v1/sessions/${sessionId}/messages`, { json });
+    const answer: Answer = this.#isOurs(item.send)
+      ? await requests.once('POST', `/v1/sessions/${sessionId}/messages`, { json })
+      : { kind: 'fault', fault: WHOSE };
     if (this.#items.get(clientId) !== item) return;
     if (answer.kind === 'fault') this.#post(item, { kind: 'fault', fault: answer.fault, roll: ports.random() });
     else this.#post(item, { kind: 'receipt', receipt: answer.body as Receipt });
@@ -284,15 +289,19 @@ export class Outbox {
 
   /** Written while nobody knew who was signed in, and nobody else has signed in since. */
   #own(item: Item, subject: Subject): void {
-    const send = { ...item.send, subject };
-    this.#items.set(send.clientId, Object.assign(item, { send }));
-    void this.#stored((store) => store.put(send));
+    item.send = { ...item.send, subject };
+    void this.#stored((store) => store.put(item.send));
   }
 
   /** O3: somebody else's. The store keeps it. */
   #leave(item: Item): void {
     item.admit({ kind: 'unconfirmed' });
     this.#drop(item);
+  }
+
+  /** Somebody may have signed in since it was written, and nobody knows yet who. */
+  #isOurs({ subject }: StoredSend): boolean {
+    return (subject ?? this.#subject) === this.#subject;
   }
 
   // ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -325,6 +334,7 @@ export class Outbox {
   }
 }
 
+const WHOSE: Fault = fault('auth-unavailable', 'It was not known who was signed in.');
 const NOBODYS: Fault = fault(
   'unauthorized',
   'It was written before it was known who was signed in. Send it again, or discard it.',

@@ -129,4 +129,4 @@ class Running implements WireSink, WireExchange {
   }
 }
 
-const CLOSED = fault('cancelled', 'The connection was closed by its owner.');
+const CLOSED = fault('cancelled', 'The connection was closed.');

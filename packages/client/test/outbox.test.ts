@@ -1,3 +1,4 @@
+import { fault, type Fault } from '@holdfast/protocol/fault';
 import { expect, test } from 'vitest';
 
 import {
@@ -170,20 +171,30 @@ test('R25: what an earlier page left is taken up once it is known whose it is, h
   await client.close();
 });
 
-/** An outbox alone, whose `/v1/me` is answered when the test says so. */
+/** An outbox alone, whose `/v1/me` is answered when the test says so, on a network that can be away. */
 function asking(store: OutboxStore) {
-  const asked: ((subject: string) => void)[] = [];
+  const asked: ((subject: string | Fault) => void)[] = [];
   const sent: string[] = [];
+  const clock = new HandClock();
+  const network = { away: false };
   const outbox = new Outbox({
     store,
     requests: {
-      get: () => new Promise((resolve) => asked.push((subject) => resolve({ kind: 'ok', body: { subject } }))),
+      get: () =>
+        new Promise((resolve) =>
+          asked.push((answer) =>
+            resolve(
+              typeof answer === 'string' ? { kind: 'ok', body: { subject: answer } } : { kind: 'fault', fault: answer },
+            ),
+          ),
+        ),
       once: async (_method: string, _path: string, { json }: { json: { text: string } }) => {
+        if (network.away) return { kind: 'fault', fault: AWAY };
         sent.push(json.text);
         return { kind: 'ok', body: {} };
       },
     } as never,
-    ports: { clock: new HandClock(), random: () => 0.5 } as never,
+    ports: { clock, random: () => 0.5 } as never,
     baseUrl: 'http://test',
     subject: undefined,
     isFollowed: () => true,
@@ -191,8 +202,9 @@ function asking(store: OutboxStore) {
     onRestored() {},
     onError() {},
   });
-  return { outbox, asked, sent };
+  return { outbox, asked, sent, clock, network };
 }
+const AWAY = fault('disconnected', 'There is no network.');
 const anns = {
   clientId: 'c_anns',
   sessionId: 's',
@@ -235,6 +247,35 @@ test('R72: what is written after a sign-in, before it is known whose, is not the
   asked[1]?.('bob');
   await quiet();
   expect(outbox.items('s' as never).map(({ text }) => text)).toEqual(['bobs']);
+});
+
+test('R72: what waits for another try when somebody else signs in is sent by nobody before it is known who that is', async () => {
+  for (const [who, texts] of [
+    ['bob', []],
+    ['ann', ['anns']],
+  ] as const) {
+    const store = memoryOutbox();
+    const { outbox, asked, sent, clock, network } = asking(store);
+    await outbox.restore();
+    void outbox.identify();
+    asked[0]?.('ann');
+    await quiet();
+    network.away = true;
+    await outbox.send('s' as never, 'anns');
+    await quiet();
+    expect(outbox.items('s' as never)).toMatchObject([{ state: 'unconfirmed' }]);
+    network.away = false;
+    outbox.credentialsChanged();
+    await pass(clock, 60_000);
+    expect(sent).toEqual([]);
+    asked[1]?.(AWAY);
+    await pass(clock, 60_000);
+    expect(sent).toEqual([]);
+    asked[2]?.(who);
+    await pass(clock, 60_000);
+    expect(sent).toEqual(texts);
+    expect(await store.all()).toHaveLength(who === 'bob' ? 1 : 0);
+  }
 });
 
 test('what another tab discarded is not sent', async () => {

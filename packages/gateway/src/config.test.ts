@@ -1,4 +1,4 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -8,7 +8,11 @@ function load(env: Environment, file?: unknown) {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-config-'));
   if (file !== undefined)
     writeFileSync(join(directory, 'holdfast.config.json'), typeof file === 'string' ? file : JSON.stringify(file));
-  return loadConfig(env, directory);
+  try {
+    return loadConfig(env, directory);
+  } finally {
+    rmSync(directory, { recursive: true });
+  }
 }
 const configOf = (env: Environment, file?: unknown) => {
   const loaded = load(env, file);

@@ -65,6 +65,7 @@ test('a host that is not of this machine, an agent and a certificate that are no
 
 test('with a certificate it serves https, streams included, and its cookie is secure', async () => {
   const directory = mkdtempSync(join(tmpdir(), 'holdfast-tls-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
   const [cert, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')];
   writeFileSync(cert, TLS_CERT);
   writeFileSync(key, TLS_KEY);
