@@ -38,3 +38,13 @@ export function percentile(numbers: readonly number[], p: number): number {
 export function rounded(value: number, digits = 2): number {
   return Number(value.toFixed(digits));
 }
+
+/** A delta of an answer, as it stands in the log. */
+export const DELTA: Buffer = Buffer.from(
+  JSON.stringify({
+    type: 'text-delta',
+    turnId: 't_0123456789abcdef',
+    messageId: 'a_0123456789abcdef',
+    text: 'x'.repeat(60),
+  }),
+);

@@ -8,16 +8,8 @@ import path from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Worker } from 'node:worker_threads';
 import { openSqliteLog } from '@holdfast/log/sqlite';
-import { percentile, rounded, type BenchOptions, type BenchResult, type BenchRow, type Goal } from './bench.ts';
+import { DELTA, percentile, rounded, type BenchOptions, type BenchResult, type BenchRow, type Goal } from './bench.ts';
 
-const BODY = Buffer.from(
-  JSON.stringify({
-    type: 'text-delta',
-    turnId: 't_0123456789abcdef',
-    messageId: 'a_0123456789abcdef',
-    text: 'x'.repeat(60),
-  }),
-);
 const STREAMS = 64;
 const BATCH = 100;
 
@@ -70,7 +62,7 @@ function measureLog(seconds: number, events: number): Promise<Measured> {
       const acquired = await log.consumers.acquire(`bench/${lane}`, 'run', 'bench');
       epochs.push(acquired.kind === 'acquired' ? acquired.epoch : 0);
     }
-    const records = Array.from({ length: events }, () => BODY);
+    const records = Array.from({ length: events }, () => DELTA);
     let key = 0;
     const measured = await load(seconds, events, async (lane) => {
       const verdict = await log.append(`bench/${lane}`, {
@@ -105,12 +97,12 @@ function measureBare(seconds: number, events: number): Promise<Measured> {
       }
     });
     const post = (): void => {
-      const bytes = new Uint8Array(calls.length * events * BODY.length);
-      for (let at = 0; at < bytes.length; at += BODY.length) bytes.set(BODY, at);
+      const bytes = new Uint8Array(calls.length * events * DELTA.length);
+      for (let at = 0; at < bytes.length; at += DELTA.length) bytes.set(DELTA, at);
       worker.postMessage({ calls, bytes }, [bytes.buffer]);
       calls = [];
     };
-    const sizes = Array.from({ length: events }, () => BODY.length);
+    const sizes = Array.from({ length: events }, () => DELTA.length);
     const measured = await load(
       seconds,
       events,

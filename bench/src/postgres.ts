@@ -7,16 +7,8 @@ import { Client } from 'pg';
 import { openPostgresLog } from '@holdfast/log/postgres';
 import { startPostgres } from '@holdfast/testing/postgres';
 import { CpuMeter } from './nodes/cpu.ts';
-import { percentile, rounded, type BenchOptions, type BenchResult, type Goal } from './bench.ts';
+import { DELTA, percentile, rounded, type BenchOptions, type BenchResult, type Goal } from './bench.ts';
 
-const BODY = Buffer.from(
-  JSON.stringify({
-    type: 'text-delta',
-    turnId: 't_0123456789abcdef',
-    messageId: 'a_0123456789abcdef',
-    text: 'x'.repeat(60),
-  }),
-);
 const STREAMS = 64;
 const BATCH = 100;
 
@@ -106,7 +98,7 @@ async function measureLog(load: Load, drive = always64): Promise<Measured> {
     }),
   );
   let key = 0;
-  const records = Array.from({ length: events }, () => BODY);
+  const records = Array.from({ length: events }, () => DELTA);
   const append = async (lane: number): Promise<void> => {
     const keyed = events === 1 ? { key: { id: `k${(key += 1)}`, hash: 'h' } } : {};
     const verdict = await log.append(`${name}/${lane}`, {
@@ -200,7 +192,7 @@ async function insert(
   await client.query({
     name: 'bare-records',
     text: 'INSERT INTO records SELECT v.line, v.seq, 0, v.body FROM unnest($1::bigint[], $2::bigint[], $3::bytea[]) AS v(line, seq, body)',
-    values: [line, seq, line.map(() => BODY)],
+    values: [line, seq, line.map(() => DELTA)],
   });
   if (nextKey !== undefined)
     await client.query({

@@ -24,6 +24,7 @@ import type { Fault } from '@holdfast/protocol/fault';
 import type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 import type { Applied } from '@holdfast/protocol/judge';
 import type { Hello } from '@holdfast/protocol/sse';
+import type { SessionSummary } from '@holdfast/protocol/summary';
 import type { Message, PromptPart, ToolPart, View } from '@holdfast/protocol/view';
 
 import type { Credentials } from './credentials.ts';
@@ -167,30 +168,6 @@ export interface ClientInspection {
 }
 
 // ── the list ────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** A row of the session list. */
-export interface SessionSummary {
-  readonly sessionId: SessionId;
-  readonly owner: Subject;
-  readonly title: string | null;
-  readonly agent: string | null;
-  readonly model: string | null;
-  readonly state: 'idle' | 'running' | 'waiting' | 'queued';
-  /** Open prompts: a person is awaited. */
-  readonly prompts: number;
-  readonly queued: number;
-  readonly pinned: boolean;
-  readonly archived: boolean;
-  readonly seq: number;
-  readonly readSeq: number;
-  /** Somebody's answer has not been read. */
-  readonly unread: boolean;
-  readonly lastOutcome: string | null;
-  /** The first 200 characters of the last message. */
-  readonly preview: string;
-  readonly createdAt: string;
-  readonly updatedAt: string;
-}
 
 export interface SessionListState {
   readonly status: 'loading' | 'ready';

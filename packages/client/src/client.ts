@@ -10,6 +10,7 @@
 import type { InputPart } from '@holdfast/protocol/entry';
 import type { Fault } from '@holdfast/protocol/fault';
 import { ID_PATTERN, type SessionId } from '@holdfast/protocol/ids';
+import type { SessionSummary } from '@holdfast/protocol/summary';
 
 import type {
   AgentInfo,
@@ -20,7 +21,6 @@ import type {
   HoldfastClient,
   Result,
   Session,
-  SessionSummary,
   TurnEndNotice,
 } from './api.ts';
 import { Attachments } from './attachment.ts';

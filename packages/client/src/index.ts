@@ -48,6 +48,7 @@ export {
 // What the types above speak of.
 export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
 export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';
+export type { SessionSummary } from '@holdfast/protocol/summary';
 export type { TerminalExit, TerminalSize, TerminalStatus } from '@holdfast/protocol/terminal';
 export type { ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 export type {

@@ -10,8 +10,9 @@
  */
 import type { Fault } from '@holdfast/protocol/fault';
 import type { SessionId } from '@holdfast/protocol/ids';
+import type { SessionSummary } from '@holdfast/protocol/summary';
 
-import type { SessionList, SessionListState, SessionSummary } from './api.ts';
+import type { SessionList, SessionListState } from './api.ts';
 import { Cell } from './cell.ts';
 import type { Frames } from './frames.ts';
 import type { Requests } from './requests.ts';

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { SessionSummary } from '../src/api.ts';
+import type { SessionSummary } from '@holdfast/protocol/summary';
 import { LiveSessionList } from '../src/session-list.ts';
 import type { FeedLane } from '../src/streams.ts';
 import { settled } from './fakes.ts';

@@ -1,13 +1,6 @@
-import type { SessionSummary as ServiceSummary } from '@holdfast/session';
-import { describe, expect, expectTypeOf, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-import {
-  createClient,
-  type ClientOptions,
-  type HoldfastClient,
-  type SessionState,
-  type SessionSummary,
-} from '../src/index.ts';
+import { createClient, type ClientOptions, type HoldfastClient, type SessionState } from '../src/index.ts';
 import { HISTORY_TURNS_MAX } from '../src/history.ts';
 import { createTestGateway, type Script, type TestGateway } from '../src/testing.ts';
 import { HandClock, settled } from './fakes.ts';
@@ -37,10 +30,6 @@ function gated(words: readonly string[]): { readonly script: Script; next(): Pro
   };
   return { script, next };
 }
-
-test('the list’s row is the one that the gateway sends', () => {
-  expectTypeOf<SessionSummary>().toEqualTypeOf<ServiceSummary>();
-});
 
 describe('identity', () => {
   test('E7: while an answer streams, every other message and the unchanged parts of the state stay the same objects', async () => {

@@ -7,5 +7,7 @@ export { divideByPath } from './fold-tree.ts';
 export * from './ids.ts';
 export * from './judge.ts';
 export * from './sse.ts';
+export * from './summary.ts';
 export * from './terminal.ts';
+export * from './text.ts';
 export * from './view.ts';

@@ -18,7 +18,9 @@ import {
   type Command,
   type EntryBody,
   type Fault,
+  summaryOf,
   type SessionId,
+  type SessionSummary,
   type View,
 } from '@holdfast/protocol';
 import type { Append, Log } from '@holdfast/log';
@@ -28,8 +30,8 @@ import { importedSession } from './import.ts';
 import type { Lists } from './lists.ts';
 import type { Expectation, LiveSession, LiveSessions } from './live.ts';
 import { faultOf, refused, SHUTTING_DOWN } from './refusal.ts';
-import { BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf, summaryOf } from './rows.ts';
-import { decodeEntry, encodeEntry, type Receipt, type Result, type SessionSummary } from './service.ts';
+import { BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
+import { decodeEntry, encodeEntry, type Receipt, type Result } from './service.ts';
 import type { Views } from './views.ts';
 
 const READ_RETRY_MS = 100;

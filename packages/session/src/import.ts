@@ -8,10 +8,19 @@
  * 4. Rows are made as the owner would have made them, turn by turn, so that pages and search know all of them.
  */
 import { crc32 } from 'node:zlib';
-import { EMPTY_VIEW, fold, type ClientId, type Command, type EntryBody, type View } from '@holdfast/protocol';
+import {
+  EMPTY_VIEW,
+  fold,
+  summaryOf,
+  type ClientId,
+  type Command,
+  type EntryBody,
+  type SessionSummary,
+  type View,
+} from '@holdfast/protocol';
 import type { RowChange } from '@holdfast/log';
-import { NO_ROWS, rowsFor, summaryOf, type RowState } from './rows.ts';
-import { encodeEntry, type SessionSummary } from './service.ts';
+import { NO_ROWS, rowsFor, type RowState } from './rows.ts';
+import { encodeEntry } from './service.ts';
 
 export type Opening = Extract<Command, { type: 'session-open' }>;
 

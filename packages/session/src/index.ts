@@ -2,5 +2,4 @@ export * from './agent.ts';
 export { btwEventOf } from './btw-stream.ts';
 export * from './clock.ts';
 export { openSessionService, type SessionServiceOptions } from './open.ts';
-export { summaryOf } from './rows.ts';
 export * from './service.ts';

@@ -4,11 +4,11 @@
  *  1. A line is what the owner last committed; the feed tells each change after a revision once, oldest first, deletions too.
  *  2. A search finds titles and what was said, best first, each session once.
  */
-import type { SessionId, Subject } from '@holdfast/protocol';
+import type { SessionId, SessionSummary, Subject } from '@holdfast/protocol';
 import type { Log, Row } from '@holdfast/log';
 import { faultOf, refused } from './refusal.ts';
 import { decodeRow, sessionIdOf, SESSION_TABLE, streamOf, TURN_TABLE } from './rows.ts';
-import type { FeedItem, Result, SessionService, SessionSummary } from './service.ts';
+import type { FeedItem, Result, SessionService } from './service.ts';
 
 export class Lists {
   readonly #log: Log;

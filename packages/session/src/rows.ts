@@ -16,12 +16,13 @@ import {
   EMPTY_VIEW,
   FOLD_VERSION,
   type Message,
+  summaryOf,
   type SessionId,
+  type SessionSummary,
   type TurnNode,
   type View,
 } from '@holdfast/protocol';
 import type { Log, Row, RowChange, StreamName } from '@holdfast/log';
-import type { SessionSummary } from './service.ts';
 
 export const SESSION_TABLE = 'session';
 export const TURN_TABLE = 'turn';
@@ -29,7 +30,6 @@ const CHECKPOINT_TABLE = 'checkpoint';
 export const BLOB_TABLE = 'blob';
 const CHECKPOINT_ENTRIES_MIN = 256;
 const SEARCH_TEXT_MAX = 64 * 1024;
-const PREVIEW_CHARS = 200;
 
 export const streamOf = (sessionId: SessionId): StreamName => `session/${sessionId}`;
 export const sessionIdOf = (stream: StreamName): SessionId => stream.slice('session/'.length) as SessionId;
@@ -118,36 +118,6 @@ export const isListStale = (sessionId: SessionId, view: View, state: RowState): 
 /** The parts of the line that a person would see change at once. */
 const summaryKey = ({ seq: _seq, updatedAt: _updatedAt, preview: _preview, ...visible }: SessionSummary): string =>
   JSON.stringify(visible);
-
-export function summaryOf(sessionId: SessionId, view: View): SessionSummary {
-  const last = view.turns.findLast((node) => node.outcome !== null);
-  const preview = view.messages.at(-1)?.text ?? view.queue.at(-1)?.text ?? '';
-  return {
-    sessionId,
-    owner: view.owner ?? '',
-    title: view.title,
-    agent: view.agent,
-    model: view.model,
-    state: stateOf(view),
-    prompts: view.prompts.length,
-    queued: view.queue.length,
-    pinned: view.pinned,
-    archived: view.archived,
-    seq: view.seq,
-    readSeq: view.readSeq,
-    unread: last !== undefined && last.revision > view.readSeq,
-    lastOutcome: last?.outcome ?? null,
-    preview: preview.slice(0, PREVIEW_CHARS),
-    createdAt: view.createdAt ?? '',
-    updatedAt: view.updatedAt ?? '',
-  };
-}
-
-function stateOf(view: View): SessionSummary['state'] {
-  if (view.prompts.length > 0) return 'waiting';
-  if (view.turn !== null) return 'running';
-  return view.queue.length > 0 ? 'queued' : 'idle';
-}
 
 export function sessionRow(summary: SessionSummary, view: View, checkpointSeq = 0): RowChange {
   const key = SESSION_TABLE;

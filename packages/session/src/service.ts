@@ -17,6 +17,7 @@ import type {
   Message,
   MessageId,
   SessionId,
+  SessionSummary,
   Subject,
   TurnId,
   TurnNode,
@@ -35,30 +36,6 @@ export type Receipt = Result<{
   readonly verdict: Verdict;
   readonly command: Command;
 }>;
-
-/** A row of the session list. */
-export interface SessionSummary {
-  readonly sessionId: SessionId;
-  readonly owner: Subject;
-  readonly title: string | null;
-  readonly agent: string | null;
-  readonly model: string | null;
-  readonly state: 'idle' | 'running' | 'waiting' | 'queued';
-  /** Open prompts: a person is awaited. */
-  readonly prompts: number;
-  readonly queued: number;
-  readonly pinned: boolean;
-  readonly archived: boolean;
-  readonly seq: number;
-  readonly readSeq: number;
-  /** Somebody's answer has not been read. */
-  readonly unread: boolean;
-  readonly lastOutcome: string | null;
-  /** The first 200 characters of the last message. */
-  readonly preview: string;
-  readonly createdAt: string;
-  readonly updatedAt: string;
-}
 
 export type FeedItem =
   | { readonly kind: 'session'; readonly rev: number; readonly summary: SessionSummary }

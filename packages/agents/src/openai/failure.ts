@@ -5,7 +5,7 @@
  */
 import type { FaultKind } from '@holdfast/protocol';
 import type { RunEnd } from '@holdfast/session';
-import { cut } from '../text.ts';
+import { cut } from '@holdfast/protocol/text';
 import type { ServerError } from './wire.ts';
 
 export type Failure = Extract<RunEnd, { outcome: 'failed' }>;

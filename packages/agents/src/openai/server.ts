@@ -6,7 +6,7 @@
  */
 import type { Message } from '@holdfast/protocol';
 import type { Agent, RunContext } from '@holdfast/session';
-import { cut } from '../text.ts';
+import { cut } from '@holdfast/protocol/text';
 import { CONTEXT_WINDOW, headersOf, type OpenAiSettings } from './config.ts';
 import { readText } from './events.ts';
 import { failureOfStatus, failureOfThrow, type Failure } from './failure.ts';

@@ -10,7 +10,7 @@ import type { Message } from '@holdfast/protocol';
 import type { Agent, AgentEvent, RunContext, RunEnd, RunInput } from '@holdfast/session';
 import { settleCall, type Settled, type SettleOptions } from '../tools/settle.ts';
 import { createToolbox, type Tool, type Toolbox } from '../tools/tool.ts';
-import { cut } from '../text.ts';
+import { cut } from '@holdfast/protocol/text';
 import { btw } from './btw.ts';
 import { createPacer, type Pacer } from './pacer.ts';
 import { Played, replyToSteer } from './played.ts';

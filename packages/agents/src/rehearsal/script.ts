@@ -6,7 +6,7 @@
  * 3. `boundary` stands between blocks, where something may be put in (a steer).
  */
 import type { FaultKind } from '@holdfast/protocol/fault';
-import { cut } from '../text.ts';
+import { cut } from '@holdfast/protocol/text';
 import { MARKDOWN_BLOCKS } from './blocks.ts';
 import { pick, seededRandom, type Random } from './random.ts';
 import { SCENE_NAMES, SCENES, type Scene } from './scene.ts';

@@ -7,7 +7,7 @@
  * 4. Where the blob cannot be written (a full disk), head and tail remain and say so; the turn goes on.
  */
 import type { BlobSink } from '@holdfast/session';
-import { cut } from '../text.ts';
+import { cut } from '@holdfast/protocol/text';
 
 export interface OutputLimits {
   readonly inlineBytesMax: number;

@@ -3,7 +3,6 @@ import { fault, problemOf, type Fault } from '@holdfast/protocol/fault';
 import { turnIdOf, type PromptId, type TurnId } from '@holdfast/protocol/ids';
 import { pathOf } from '@holdfast/protocol/view';
 
-import type { SessionSummary } from '../api.ts';
 import type { Admitted, MemoryLog } from './memory-log.ts';
 import type { Stream } from './memory-stream.ts';
 
@@ -102,28 +101,4 @@ export function page(log: MemoryLog, query: URLSearchParams): Answer {
     id = entry.turn.parent;
   }
   return json(200, { turns, before: turns[0]?.turn.parent == null ? null : turns[0].turn.turnId });
-}
-
-export function summaryOf({ sessionId, view }: MemoryLog): SessionSummary {
-  const last = view.turns.findLast((turn) => turn.outcome !== null);
-  return {
-    sessionId,
-    owner: view.owner ?? SUBJECT,
-    title: view.title,
-    agent: view.agent,
-    model: view.model,
-    state:
-      view.prompts.length > 0 ? 'waiting' : view.turn !== null ? 'running' : view.queue.length > 0 ? 'queued' : 'idle',
-    prompts: view.prompts.length,
-    queued: view.queue.length,
-    pinned: view.pinned,
-    archived: view.archived,
-    seq: view.seq,
-    readSeq: view.readSeq,
-    unread: (last?.revision ?? 0) > view.readSeq,
-    lastOutcome: last?.outcome ?? null,
-    preview: (view.messages.at(-1)?.text ?? view.queue.at(-1)?.text ?? '').slice(0, 200),
-    createdAt: view.createdAt ?? '',
-    updatedAt: view.updatedAt ?? '',
-  };
 }

@@ -30,7 +30,6 @@ import {
   statusOf,
   stopped,
   SUBJECT,
-  summaryOf,
   type Answer,
 } from './memory-answers.ts';
 import { MemoryBtws, type BtwScript } from './memory-btw.ts';
@@ -205,7 +204,7 @@ class MemoryGateway implements TestGateway {
     const { sessionId = 's_test' as SessionId, title } = input;
     const known = this.#sessions.has(sessionId);
     const log = this.#log(sessionId, title);
-    return json(known ? 200 : 201, { session: summaryOf(log) });
+    return json(known ? 200 : 201, { session: log.summary });
   }
 
   /** A session is there from its first mention on. */
@@ -232,7 +231,7 @@ class MemoryGateway implements TestGateway {
     const words = (query.get('q') ?? '').toLowerCase();
     const sessions = [...this.#sessions.values()]
       .filter(({ deleted }) => !deleted)
-      .map(({ log }) => summaryOf(log))
+      .map(({ log }) => log.summary)
       .filter((row) => `${row.title ?? ''} ${row.preview}`.toLowerCase().includes(words))
       .toSorted((a, b) => (a.updatedAt < b.updatedAt ? 1 : -1));
     return json(200, { sessions, next: null, revision: this.#revision });
@@ -246,10 +245,10 @@ class MemoryGateway implements TestGateway {
     const messageId = `m_${log.sessionId}_${log.view.seq + 1}` as MessageId;
     switch (`${method} ${kind}${verb === '' ? '' : ` ${verb}`}`) {
       case 'GET ':
-        return json(200, { session: summaryOf(log), view: log.view, seq: log.view.seq, cursor: log.cursor });
+        return json(200, { session: log.summary, view: log.view, seq: log.view.seq, cursor: log.cursor });
       case 'PATCH ':
         log.submit({ ...input, ...command, type: 'session-set' });
-        return json(200, { session: summaryOf(log), seq: log.view.seq });
+        return json(200, { session: log.summary, seq: log.view.seq });
       case 'DELETE ':
         return this.#delete(session);
       case 'GET events':
@@ -364,7 +363,7 @@ class MemoryGateway implements TestGateway {
       const rev = this.#revision;
       const item = session.deleted
         ? { type: 'deleted', rev, sessionId }
-        : { type: 'session', rev, summary: summaryOf(session.log) };
+        : { type: 'session', rev, summary: session.log.summary };
       stream.frame('feed', item, `feed/${rev}`);
     };
     this.#feeds.set(stream, tell);

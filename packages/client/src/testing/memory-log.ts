@@ -6,6 +6,7 @@ import type { Command, Entry, EntryBody } from '@holdfast/protocol/entry';
 import { fold } from '@holdfast/protocol/fold';
 import type { ClientId, SessionId } from '@holdfast/protocol/ids';
 import { judge, type Verdict } from '@holdfast/protocol/judge';
+import { summaryOf, type SessionSummary } from '@holdfast/protocol/summary';
 import { EMPTY_VIEW, type Message, type TurnNode, type View } from '@holdfast/protocol/view';
 
 export interface Admitted {
@@ -62,6 +63,10 @@ export class MemoryLog {
 
   cursorAt(seq: number): string {
     return formatCursor({ seq, tag: Math.imul(seq, 0x9e37_79b1) >>> 0 });
+  }
+
+  get summary(): SessionSummary {
+    return summaryOf(this.sessionId, this.view);
   }
 
   get cursor(): string {

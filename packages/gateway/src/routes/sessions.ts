@@ -5,6 +5,7 @@ import { z } from 'zod';
 import {
   fault,
   formatCursor,
+  summaryOf,
   type ClientId,
   type Command,
   type MessageId,
@@ -21,7 +22,6 @@ import {
   turnIdSchema,
   turnNodeSchema,
 } from '@holdfast/protocol/schema';
-import { summaryOf } from '@holdfast/session';
 import { ownerFilter } from '../auth/principal.ts';
 import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';

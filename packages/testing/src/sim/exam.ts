@@ -18,16 +18,18 @@ import { isDeepStrictEqual } from 'node:util';
 import {
   isCommand,
   pathOf,
+  summaryOf,
   turnIdOf,
   type ClientId,
   type Cursor,
   type Command,
   type MessageId,
   type SessionId,
+  type SessionSummary,
   type TurnId,
   type View,
 } from '@holdfast/protocol';
-import { summaryOf, type Receipt, type SessionService, type SessionSummary } from '@holdfast/session';
+import type { Receipt, SessionService } from '@holdfast/session';
 import { titleFor, type Call } from './agents.ts';
 import type { Receipted } from './client.ts';
 import { wentOnAt } from './heard.ts';

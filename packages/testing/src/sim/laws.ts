@@ -13,8 +13,7 @@
  *  F8  A side question that was kept is in the transcript, once (C1).
  */
 import { isDeepStrictEqual } from 'node:util';
-import { pathOf, type SessionId, type TurnId, type View } from '@holdfast/protocol';
-import { summaryOf, type SessionSummary } from '@holdfast/session';
+import { pathOf, summaryOf, type SessionId, type SessionSummary, type TurnId, type View } from '@holdfast/protocol';
 import { piece, type Call, type Oracle } from './agents.ts';
 import type { Receipted } from './client.ts';
 import type { TurnFate, Violate } from './ledger.ts';
