@@ -9,9 +9,8 @@
  * 3. A throw is a bug: it is logged and answered `internal`, and it harms no other request.
  */
 import type { IncomingMessage } from 'node:http';
-import { OpenAPIHono } from '@hono/zod-openapi';
 import type { HttpBindings } from '@hono/node-server';
-import type { Context as Handled } from 'hono';
+import { Hono, type Context as Handled } from 'hono';
 import { fault, type Fault } from '@holdfast/protocol';
 import { authenticate } from './auth/authenticate.ts';
 import { enter, type Entrance } from './auth/door.ts';
@@ -19,7 +18,7 @@ import { mayUse, type Principal } from './auth/principal.ts';
 import { isFault } from './routes/access.ts';
 import type { Context } from './context.ts';
 import { readJson } from './http/body.ts';
-import { describeCommons, describeRoute, documentOf } from './http/openapi.ts';
+import { documentOf } from './http/openapi.ts';
 import { parseParams, parseWith } from './http/parse.ts';
 import { failed, type Headers, type Reply } from './http/reply.ts';
 import { respond } from './http/respond.ts';
@@ -39,7 +38,7 @@ const NOBODY: Principal = { subject: '', scopes: [], tokenId: undefined, expires
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
 
 export interface App {
-  readonly fetch: OpenAPIHono<Env>['fetch'];
+  readonly fetch: Hono<Env>['fetch'];
   /** For the test of rights, and the documents. */
   readonly routes: readonly Route[];
 }
@@ -47,19 +46,18 @@ export interface App {
 export function createApp(context: Context, files: StaticFiles): App {
   const { clock, logger, metrics } = context;
   const prefix = (context.config.publicUrl?.pathname ?? '/').replace(/\/+$/, '');
-  const hono = new OpenAPIHono<Env>({ strict: false });
+  const hono = new Hono<Env>({ strict: false });
   // A proxy may hand the prefix on or strip it.
   const paths = (path: string): string[] =>
     prefix === '' ? [honoPath(path)] : [honoPath(path), prefix + honoPath(path)];
-  const routes = apiRoutes(context, () => documentOf(hono, context.build));
+  let document: object | undefined;
+  const routes: readonly Route[] = apiRoutes(context, () => (document ??= documentOf(routes, context.build)));
   const rate = new RateLimiter(clock, context.config.limits);
 
   for (const route of routes) hono.on(route.method, paths(route.path), (c) => serve(c, route));
   for (const path of new Set(routes.map((route) => route.path))) {
     for (const served of paths(path)) hono.all(served, (c) => refuseMethod(c, path));
   }
-  describeCommons(hono);
-  for (const route of routes) hono.openAPIRegistry.registerPath(describeRoute(route));
   for (const served of paths('/v1/*'))
     hono.all(served, (c) => atDoor(c, () => Promise.resolve(failed(routeNotFound(c.req.path)))));
   hono.all('*', (c) =>

@@ -4,7 +4,7 @@
  */
 import { expect, test } from 'vitest';
 import type { Right, Route } from '../src/http/route.ts';
-import { openApi, type Api } from './harness.ts';
+import { openApi, type Api, type Json } from './harness.ts';
 
 type Caller = 'nobody' | 'read' | 'write' | 'admin' | 'other';
 const CALLERS: readonly Caller[] = ['nobody', 'read', 'write', 'admin', 'other'];
@@ -184,4 +184,31 @@ test('every route is in the OpenAPI document, with its right', async () => {
     });
   }
   expect(Object.keys(body.components.schemas)).toContain('Entry.text-delta');
+});
+
+test('the OpenAPI document requires a field or a parameter only where leaving it out is refused', async () => {
+  const api = await openApi();
+  const { paths, components } = (await api.call('GET', '/openapi.json')).body;
+  expect(components.schemas.SendMessage.required).toEqual(['text']);
+  expect(components.schemas.CreateSession.required).toBeUndefined();
+  expect(components.schemas.Problem.required).toEqual(['type', 'title', 'status', 'detail', 'fault']);
+  expect(components.schemas['Entry.message'].required).not.toContain('parts');
+  expect(paths['/v1/sessions/{sessionId}/messages'].post.requestBody.required).toBe(true);
+  expect(paths['/v1/sessions'].post.requestBody.required).toBe(false);
+  const places = paths['/v1/sessions/{sessionId}/events'].get.parameters.map(
+    ({ name, in: place, required }: Json) => `${place} ${name} ${required}`,
+  );
+  expect(places).toEqual(['path sessionId true', 'query after false']);
+});
+
+test('every reference within the OpenAPI document leads somewhere', async () => {
+  const api = await openApi();
+  const { text, body } = await api.call('GET', '/openapi.json');
+  const references = new Set([...text.matchAll(/"\$ref":"([^"]*)"/g)].map((match) => match[1] ?? ''));
+  for (const reference of references) {
+    const [, name] = /^#\/components\/schemas\/(.+)$/.exec(reference) ?? [];
+    expect(Object.keys(body.components.schemas), reference).toContain(name);
+    expect(body.components.schemas[name ?? ''], reference).not.toEqual({ $ref: reference });
+  }
+  expect(references.size).toBeGreaterThan(20);
 });

@@ -56,7 +56,7 @@ export function blobRoutes({ service, config: { limits } }: Context): readonly R
       right: 'read',
       docs: {
         summary: 'The bytes of a blob',
-        replies: { 200: { about: 'Bytes', mediaType: 'application/octet-stream' } },
+        replies: { 200: { about: 'Bytes, as the type that they came with', mediaType: '*/*' } },
       },
       handle: async ({ params: { hash } }) => {
         const found = await service.getBlob(hash);

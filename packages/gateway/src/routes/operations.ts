@@ -1,22 +1,29 @@
 /**
  * For those who run it: alive, ready, numbers, the interface's description.
  */
+import { z } from 'zod';
 import type { Context } from '../context.ts';
 import { ok } from '../http/reply.ts';
 import { get, type Route } from '../http/route.ts';
+
+const aliveSchema = z.object({ alive: z.boolean(), build: z.string() });
+const readySchema = z.object({ ready: z.boolean(), why: z.string() });
 
 export function operationRoutes({ metrics, readiness, build }: Context, document: () => object): readonly Route[] {
   return [
     get('/healthz', {
       right: 'open',
-      docs: { summary: 'Whether the process is alive', replies: { 200: { about: 'It is' } } },
+      docs: { summary: 'Whether the process is alive', replies: { 200: { about: 'It is', schema: aliveSchema } } },
       handle: () => Promise.resolve(ok({ alive: true, build })),
     }),
     get('/readyz', {
       right: 'open',
       docs: {
         summary: 'Whether it wants traffic',
-        replies: { 200: { about: 'It does' }, 503: { about: 'It does not, with the reason' } },
+        replies: {
+          200: { about: 'It does', schema: readySchema },
+          503: { about: 'It does not, with the reason', schema: readySchema },
+        },
       },
       handle: () => {
         const state = readiness();
