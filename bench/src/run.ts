@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ readonly run: Bench }>>> 
   packed: () => import('./packed.ts'),
   postgres: () => import('./postgres.ts'),
   sizing: () => import('./sizing.ts'),
+  terminal: () => import('./terminal.ts'),
 };
 
 const { values, positionals } = parseArgs({
