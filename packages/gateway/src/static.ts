@@ -119,9 +119,13 @@ function sendFile(name: string, { path, bytes, etag }: File, header: ReadHeader)
     kind: 'bytes',
     mediaType: MEDIA_TYPES[extname(name)] ?? 'application/octet-stream',
     bytes,
-    chunks: createReadStream(path),
+    chunks: chunksOf(path),
     headers,
   };
+}
+
+async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
+  yield* createReadStream(path);
 }
 
 /** The build refers to its files relatively, so it works under any prefix and from any depth. */

@@ -1,7 +1,7 @@
 /**
  * The page's files: what is served, how long it is kept, and that there is no way out of the directory.
  */
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -64,6 +64,19 @@ test('an asset that is not there is 404, never the index', async () => {
   expect((await api.call('GET', '/assets/index-00000000.js', undefined, { token: null })).body).toMatchObject({
     status: 404,
   });
+});
+
+test('HEAD tells the length of a file and leaves nothing open', async () => {
+  const web = build();
+  // More than a stream reads before anybody asks.
+  writeFileSync(join(web, 'large.wasm'), Buffer.alloc(1_000_000));
+  const api = await openApi({ web });
+  const head = (): ReturnType<typeof api.call> => api.call('HEAD', '/large.wasm', undefined, { token: null });
+  const openFiles = (): number => readdirSync('/dev/fd').length;
+  expect((await head()).headers.get('content-length')).toBe('1000000');
+  const before = openFiles();
+  for (let asked = 0; asked < 100; asked += 1) await head();
+  expect(openFiles()).toBeLessThan(before + 10);
 });
 
 test('a build that replaces another is served without a restart', async () => {

@@ -2,7 +2,7 @@
  * The whole of a conversation over HTTP: every command, its receipt, and what it says when it came too late.
  */
 import { rehearse } from '@holdfast/agents';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { openApi, textOf } from './harness.ts';
 
 describe('sessions', () => {
@@ -286,6 +286,16 @@ describe('turns', () => {
     expect(lines[0]).toMatchObject({ format: 'holdfast-session', version: 1, sessionId: id });
     expect(lines.at(-1)).toMatchObject({ end: true, cursor: live.at(-1)!.id });
     expect(lines.slice(1, -1)).toEqual(live.slice(1).map(({ json }) => json));
+  });
+
+  test('HEAD of an export begins none', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const attach = vi.spyOn(api.gateway.service, 'attach');
+    expect((await api.call('HEAD', `/v1/sessions/${id}/export`)).status).toBe(200);
+    expect(attach).not.toHaveBeenCalled();
+    await api.call('GET', `/v1/sessions/${id}/export`);
+    expect(attach).toHaveBeenCalled();
   });
 });
 

@@ -15,6 +15,7 @@ export type Reply =
       readonly kind: 'bytes';
       readonly mediaType: string;
       readonly bytes?: number;
+      /** What it reads from is opened when the first chunk is asked for: a HEAD asks for none. */
       readonly chunks: AsyncIterable<Uint8Array>;
       readonly headers?: Headers;
     }

@@ -60,7 +60,8 @@ export function respond(reply: Reply, { incoming, outgoing }: Outlet, extra: Hea
     case 'bytes': {
       const length = reply.bytes === undefined ? {} : { 'content-length': String(reply.bytes) };
       // The readable's web form is what a Response takes; Node's own destroys the source when the client leaves.
-      const body = Readable.toWeb(Readable.from(reply.chunks)) as ReadableStream<Uint8Array>;
+      const body =
+        incoming.method === 'HEAD' ? null : (Readable.toWeb(Readable.from(reply.chunks)) as ReadableStream<Uint8Array>);
       return send(STATUS.bytes, body, { ...headers, 'content-type': reply.mediaType, ...length, ...reply.headers });
     }
     case 'stream':

@@ -7,10 +7,10 @@
  * 3. An import is all or nothing, and a retry under its `Idempotency-Key` finds the session that it made.
  */
 import { z } from 'zod';
-import { fault, formatCursor, type EntryBody, type Fault, type SessionId } from '@holdfast/protocol';
+import { fault, FaultError, formatCursor, type EntryBody, type Fault, type SessionId } from '@holdfast/protocol';
 import { entryBodySchema, sessionSummarySchema } from '@holdfast/protocol/schema';
-import { decodeEntry } from '@holdfast/session';
-import type { LogRecord, Subscription } from '@holdfast/log';
+import { decodeEntry, type SessionService } from '@holdfast/session';
+import type { LogRecord } from '@holdfast/log';
 import type { Context } from '../context.ts';
 import { hashOf } from '../auth/secret.ts';
 import { parseJson, readBytes, tooLarge } from '../http/body.ts';
@@ -35,8 +35,6 @@ export function transferRoutes(
       handle: async ({ params: { sessionId } }) => {
         const found = await service.snapshot(sessionId);
         if (found.kind === 'fault') return failed(found.fault);
-        const attached = await service.attach(sessionId, { seq: 0 });
-        if (attached.kind === 'fault') return failed(attached.fault);
         const head = {
           format: 'holdfast-session',
           version: 1,
@@ -48,7 +46,7 @@ export function transferRoutes(
         return {
           kind: 'bytes',
           mediaType: 'application/x-ndjson',
-          chunks: lines(head, attached.subscription, found.view.seq, end),
+          chunks: lines(head, () => service.attach(sessionId, { seq: 0 }), found.view.seq, end),
           headers: { 'content-disposition': `attachment; filename="${sessionId}.holdfast.jsonl"` },
         };
       },
@@ -130,9 +128,17 @@ const malformed = (index: number, why: string): ReadFile => ({
   fault: fault('invalid-request', `Line ${index + 1} of the file: ${why}`),
 });
 
-async function* lines(head: object, subscription: Subscription, upTo: number, end: object): AsyncGenerator<Uint8Array> {
+async function* lines(
+  head: object,
+  attach: () => ReturnType<SessionService['attach']>,
+  upTo: number,
+  end: object,
+): AsyncGenerator<Uint8Array> {
+  yield line(head);
+  const attached = await attach();
+  if (attached.kind === 'fault') throw new FaultError(attached.fault);
+  const { subscription } = attached;
   try {
-    yield line(head);
     for (let seq = 0; seq < upTo;) {
       const delivery = await subscription.next();
       if (delivery.kind !== 'records') throw new Error(`The export ended early: ${delivery.kind}`);
