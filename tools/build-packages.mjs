@@ -9,6 +9,7 @@
  * 2. A package has no dependency that its package.json does not name: an unexpected one is an error here.
  * 3. A file for each module: a user's bundler puts a file into one chunk, so only so can what the client loads by `import()`
  *    be a chunk there too.
+ * 4. They are compiled for what the oldest Node that is promised has: a newer built-in is an error here.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -95,6 +96,8 @@ async function declare(out) {
     emitDeclarationOnly: true,
     declaration: true,
     incremental: false,
+    // 4
+    lib: ['ES2023', 'ESNext.Disposable', 'DOM', 'DOM.Iterable', 'DOM.AsyncIterable'],
     rootDir: path.join(root, 'packages'),
     outDir: out,
     typeRoots: [path.join(root, 'node_modules/@types')],

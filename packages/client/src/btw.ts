@@ -136,7 +136,8 @@ class Question implements Btw {
   #btwId: BtwId | undefined;
   #cursor: string | undefined;
   #failures = 0;
-  #news = Promise.withResolvers<void>();
+  #tellNews: () => void = () => {};
+  #news = this.#nextNews();
   #endPause: () => void = () => {};
 
   constructor(context: Context, sessionId: string, question: string) {
@@ -156,7 +157,7 @@ class Question implements Btw {
     let told = 0;
     try {
       for (;;) {
-        const news = this.#news.promise;
+        const news = this.#news;
         const { text } = this.#state;
         if (text.length > told) {
           yield text.slice(told);
@@ -170,7 +171,7 @@ class Question implements Btw {
   }
 
   async text(): Promise<string> {
-    while (!this.#isOver) await this.#news.promise;
+    while (!this.#isOver) await this.#news;
     const { status, text, fault: why } = this.#state;
     if (status === 'completed' || status === 'limit') return text;
     throw new FaultError(why ?? fault('cancelled', `The side question ended ${status}.`));
@@ -200,8 +201,12 @@ class Question implements Btw {
   #set(change: Partial<BtwState>): void {
     this.#state = { ...this.#state, ...change };
     this.#cell.touch();
-    this.#news.resolve();
-    this.#news = Promise.withResolvers<void>();
+    this.#tellNews();
+    this.#news = this.#nextNews();
+  }
+
+  #nextNews(): Promise<void> {
+    return new Promise((resolve) => (this.#tellNews = resolve));
   }
 
   // ── the task ────────────────────────────────────────────────────────────────────────────────────────────────────────

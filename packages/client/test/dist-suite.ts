@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
-import { createClient, fetchTransport, systemClock } from '@holdfast/client';
+import { BtwClient, createClient, fetchTransport, systemClock } from '@holdfast/client';
 import { fileOutbox, nodeTransport } from '@holdfast/client/node';
 import { byteStreamCases, createTestGateway } from '@holdfast/client/testing';
 
@@ -69,7 +69,7 @@ for (const [name, makeTransport] of [
     }
   });
 
-  void test(`a message and its answer from a real gateway over ${name}`, async () => {
+  void test(`a message, its answer and a question beside it from a real gateway over ${name}`, async () => {
     const client = createClient({ baseUrl: gatewayUrl, token, transport: makeTransport() });
     const session = await client.createSession();
     const turn = await session.send('/scene plain tokens=40 rate=0 delay=0');
@@ -77,6 +77,9 @@ for (const [name, makeTransport] of [
     for await (const part of turn) if (part.type === 'text') text += part.text;
     assert.ok(text.length > 50);
     assert.equal(await turn.text(), text);
+    const btws = new BtwClient({ baseUrl: gatewayUrl, token, transport: makeTransport() });
+    assert.ok((await btws.ask(session.id, 'How far is it?').text()).length > 20);
+    await btws.close();
     await client.close();
     assert.equal(client.inspect().streams, 0);
   });
