@@ -6,7 +6,7 @@
  *
  * 1. Every route goes through all stages; a route says which right it needs and cannot leave it out.
  * 2. Nothing about a request is read before its sender may make it: a stranger's body is never parsed.
- * 3. A throw is a bug: it is logged and answered `internal`, and it harms no other request.
+ * 3. A throw is a bug: it is logged and answered `internal`, and it harms no other request. That the sender left in mid-body is none.
  */
 import type { IncomingMessage } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
@@ -17,7 +17,7 @@ import { enter, type Entrance } from './auth/door.ts';
 import { mayUse, type Principal } from './auth/principal.ts';
 import { isFault } from './routes/access.ts';
 import type { Context } from './context.ts';
-import { readJson } from './http/body.ts';
+import { codingRefusal, readJson } from './http/body.ts';
 import { documentOf } from './http/openapi.ts';
 import { parseParams, parseWith } from './http/parse.ts';
 import { failed, type Headers, type Reply } from './http/reply.ts';
@@ -36,6 +36,9 @@ type Exchange = Handled<Env>;
 const NOBODY: Principal = { subject: '', scopes: [], tokenId: undefined, expiresAt: null, via: 'bearer' };
 /** They answer to any host: whoever probes knows the machine by another name. */
 const PROBES: readonly string[] = ['/healthz', '/readyz'];
+
+/** To nobody: the sender left in mid-body. */
+const CUT_OFF = fault('invalid-request', 'The body was cut off before its end.');
 
 export interface App {
   readonly fetch: Hono<Env>['fetch'];
@@ -97,7 +100,7 @@ export function createApp(context: Context, files: StaticFiles): App {
     try {
       return answer(c, await inside(entrance), cors, path);
     } catch (error) {
-      return answer(c, failed(bug(error, c)), cors, path);
+      return answer(c, failed(error === c.env.incoming.errored ? CUT_OFF : bug(error, c)), cors, path);
     }
   }
 
@@ -133,6 +136,8 @@ export function createApp(context: Context, files: StaticFiles): App {
     if (params.kind === 'fault') return params.fault;
     const query = parseWith(route.query, 'query', c.req.query());
     if (query.kind === 'fault') return query.fault;
+    const coding = codingRefusal(incoming);
+    if (coding !== undefined) return coding;
     const json = route.body === undefined ? undefined : await readJson(incoming, context.config.limits);
     if (json?.kind === 'fault') return json.fault;
     const body = parseWith(route.body, 'body', json?.value);

@@ -6,7 +6,7 @@
  *    that replaces another is served at once, and old chunks as long as they lie there.
  * 2. Files with a hash in their name never change and are kept for ever; the index is never kept.
  * 3. The policy lets nothing run that did not come from here as a file: no inline script, no other origin.
- * 4. A path without a file is the page's own business (`/s/…`) and gets the index.
+ * 4. A path without a file is the page's own business and gets the index: below `/s/` whatever it ends with, for ids have dots too.
  */
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -102,7 +102,7 @@ export function serveStatic({ directory, prefix, clock }: StaticOptions): Static
       const file = name === '' || name === 'index.html' ? undefined : await find(name);
       if (file !== undefined) return sendFile(name, file, header);
       // An asset that is not there is not the index: a script that is HTML fails without a word.
-      if (extname(name) !== '' && name !== 'index.html')
+      if (extname(name) !== '' && name !== 'index.html' && !name.startsWith('s/'))
         return failed(fault('route-not-found', `There is no file ${path.slice(0, 200)}.`));
       const index = await find('index.html');
       const html = index === undefined ? MISSING_PAGE : withBase(await readFile(index.path, 'utf8'), prefix);

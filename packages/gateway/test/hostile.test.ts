@@ -14,6 +14,7 @@ function raw(
   api: Api,
   chunks: readonly (string | Uint8Array)[],
   isEnough: (text: string) => boolean = () => false,
+  after: 'open' | 'half-closed' = 'open',
 ): Promise<string> {
   return new Promise((resolve) => {
     const socket = connect(api.gateway.port, '127.0.0.1');
@@ -29,6 +30,7 @@ function raw(
     socket.on('close', done);
     socket.on('error', done);
     for (const chunk of chunks) socket.write(chunk);
+    if (after === 'half-closed') socket.end();
     onTestFinished(() => void socket.destroy());
   });
 }
@@ -111,8 +113,20 @@ test('a body that never ends costs the one who sends it alone', async () => {
   expect(await isAlive(api)).toBe(true);
 });
 
+test('a sender who leaves in mid-body is no bug of ours', async () => {
+  const api = await openApi(small);
+  const id = await api.session();
+  await raw(api, [head(`/v1/sessions/${id}/messages`, 'Content-Length: 100'), '{"text":'], undefined, 'half-closed');
+  await expect
+    .poll(async () => (await api.call('GET', '/metrics')).text)
+    .toContain('route="/v1/sessions/{sessionId}/messages",status="400"} 1');
+  expect(api.logLines.filter((line) => line.includes('"level":50'))).toEqual([]);
+  expect((await api.call('GET', `/v1/sessions/${id}`)).body.seq).toBe(1);
+});
+
 test.each([
   ['another content type', { 'content-type': 'text/plain' }, 'unsupported-media-type'],
+  ['a compressed body', { 'content-encoding': 'gzip' }, 'unsupported-media-type'],
   ['a form', { 'content-type': 'application/x-www-form-urlencoded' }, 'unsupported-media-type'],
 ])('%s is refused', async (_what, headers, fault) => {
   const api = await openApi();

@@ -83,6 +83,18 @@ describe('a session', () => {
     expect(refused.body).toMatchObject({ status: 400, fault: 'invalid-cursor' });
   });
 
+  test('R60: a turn is not told to be read to its end by a cursor whose record is not there', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const turnId = await finishedTurn(api, id);
+    const last = (await replay(api, id)).at(-1)!;
+    const after = (cursor: string): ReturnType<typeof api.call> =>
+      api.call('GET', `/v1/sessions/${id}/turns/${turnId}/stream?after=${cursor}`);
+    expect((await after(last.id!)).status).toBe(204);
+    for (const cursor of [`${last.json.seq}.00000000`, `${last.json.seq + 1}.00000000`])
+      expect((await after(cursor)).body).toMatchObject({ status: 400, fault: 'invalid-cursor' });
+  });
+
   test('R53: two readers of one session see the same', async () => {
     const api = await openApi();
     const id = await api.session();
@@ -158,6 +170,19 @@ describe('many sessions on one socket', () => {
     const rest = (await reader.untilType('stream-end')).filter(({ event }) => event !== 'feed');
     expect(rest.every((event) => event.id!.startsWith(`${a}/`))).toBe(true);
     expect(rest[0]?.json.seq).toBe(last.json.seq + 1);
+  });
+
+  test('a session may be called feed: it and the list come beside each other', async () => {
+    const api = await openApi();
+    const reader = await api.stream('/v1/events', { body: { cursors: { feed: null }, feed: null } });
+    const { streamId } = (await reader.next()).json;
+    expect((await reader.untilType('goodbye')).at(-1)!.json).toMatchObject({ sessionId: 'feed' });
+    await api.call('POST', '/v1/sessions', { id: 'feed' });
+    await reader.until(({ event, json }) => event === 'feed' && json.summary.sessionId === 'feed');
+    await api.call('POST', `/v1/events/${streamId}`, { add: { feed: null } });
+    await reader.untilType('snapshot');
+    await api.session();
+    await reader.until(({ event, json }) => event === 'feed' && json.summary.sessionId !== 'feed');
   });
 
   test("a refused or deleted session ends its own part alone, and another's stream cannot be changed", async () => {

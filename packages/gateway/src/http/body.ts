@@ -41,6 +41,13 @@ export async function readBytes(incoming: IncomingMessage, bytesMax: number): Pr
   return chunks.length === 1 ? chunks[0] : Buffer.concat(chunks);
 }
 
+/** A body is read as it comes: one that is compressed would be taken for malformed, or kept as what it is not. */
+export function codingRefusal({ headers }: IncomingMessage): Fault | undefined {
+  const coding = headers['content-encoding'] ?? 'identity';
+  if (coding.toLowerCase() === 'identity') return undefined;
+  return fault('unsupported-media-type', `The body is coded as ${coding.slice(0, 100)}. Send it as it is.`);
+}
+
 export const tooLarge = (bytesMax: number): Fault =>
   fault('body-too-large', `The body is larger than ${bytesMax} bytes. Send less, or attach large content as a blob.`, {
     facts: { bytesMax },

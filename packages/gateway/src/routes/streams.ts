@@ -158,7 +158,13 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
         if (place.kind === 'fault') return failed(place.fault);
         const turn = await findTurn(sessionId, turnId);
         if (turn.kind === 'fault') return failed(turn.fault);
-        if (turn.lastSeq !== undefined && place.cursor !== undefined && place.cursor.seq >= turn.lastSeq) return empty;
+        if (turn.lastSeq !== undefined && place.cursor !== undefined && place.cursor.seq >= turn.lastSeq) {
+          // A cursor of another history is the end of nothing (R60).
+          const there = await attachAt(sessionId, place.cursor);
+          if (there.kind === 'fault') return failed(there.fault);
+          there.subscription.cancel();
+          return empty;
+        }
         return openStream(readers, call.principal, (reader) => fillTurn(reader, sessionId, turnId, turn, place.cursor));
       },
     }),
@@ -202,15 +208,8 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
     cursor: Cursor | undefined,
   ): Promise<Fault | undefined> {
     const known = cursor !== undefined && cursor.seq > turn.startAfter ? cursor : { seq: turn.startAfter };
-    const attached = await service.attach(sessionId, known);
+    const attached = await attachAt(sessionId, known);
     if (attached.kind === 'fault') return attached.fault;
-    if (attached.snapshot !== undefined) {
-      attached.subscription.cancel();
-      return fault(
-        'invalid-cursor',
-        `The cursor names no record of session ${sessionId}. Read the turn from its start: leave the cursor out.`,
-      );
-    }
     const isComing = async (): Promise<boolean> => (await turnStatus(service, sessionId, turnId)).kind === 'ok';
     const onError = (error: unknown): void =>
       logger.error({ sessionId, turnId, error: String(error) }, 'a stream failed');
@@ -218,6 +217,18 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
       new TurnLane({ reader, turnId, subscription: attached.subscription, waitsFor: turn.waitsFor, isComing, onError }),
     );
     return undefined;
+  }
+
+  /** There is no snapshot of one turn to go on from. */
+  async function attachAt(
+    sessionId: SessionId,
+    place: Cursor | { readonly seq: number },
+  ): ReturnType<typeof service.attach> {
+    const attached = await service.attach(sessionId, place);
+    if (attached.kind === 'fault' || attached.snapshot === undefined) return attached;
+    attached.subscription.cancel();
+    const detail = `The cursor names no record of session ${sessionId}. Read the turn from its start: leave the cursor out.`;
+    return { kind: 'fault', fault: fault('invalid-cursor', detail) };
   }
 }
 

@@ -20,7 +20,8 @@ import type { Lane, Reader } from './reader.ts';
 const KEPT_MAX = 1_000;
 const PAGE = 500;
 const EVERY_MS = 50;
-export const FEED_KEY = 'feed';
+/** No session has this id. */
+const FEED_KEY = '/feed';
 
 export interface FeedOptions {
   readonly service: Pick<SessionService, 'feed' | 'feedRevision' | 'watchFeed'>;
