@@ -91,6 +91,7 @@ async function declare(out) {
   const config = path.join(out, 'tsconfig.json');
   const sources = ['packages/client/src', 'packages/react/src', 'packages/protocol/src'];
   const include = sources.map((it) => path.join(root, it));
+  const tests = sources.map((it) => path.join(root, it, '**/*.test.ts'));
   const compilerOptions = {
     noEmit: false,
     emitDeclarationOnly: true,
@@ -104,7 +105,7 @@ async function declare(out) {
   };
   await writeFile(
     config,
-    JSON.stringify({ extends: path.join(root, 'tsconfig.json'), compilerOptions, include, exclude: [] }),
+    JSON.stringify({ extends: path.join(root, 'tsconfig.json'), compilerOptions, include, exclude: tests }),
   );
   const tsc = path.join(root, 'node_modules/.bin/tsc');
   try {
