@@ -42,7 +42,7 @@ function Entered(props: { readonly me: Subject | null; readonly terminals: boole
       isOver = true;
     };
   }, [isRefused]);
-  return isOut ? <SignIn onCode={enterAnew} /> : <App drafts={drafts} {...props} />;
+  return isOut ? <SignIn onCode={enterAnew} isRefused={false} /> : <App drafts={drafts} {...props} />;
 }
 
 function clientOf(access: Access): HoldfastClient {
@@ -53,14 +53,15 @@ function clientOf(access: Access): HoldfastClient {
   return client;
 }
 
-const access = await enter(baseUrl, takeStartCode());
+const code = takeStartCode();
+const access = await enter(baseUrl, code);
 const root = document.querySelector('#root');
 if (root === null) throw new Error('index.html has no #root.');
 createRoot(root).render(
   <StrictMode>
     <Notices>
       {access.kind === 'out' ? (
-        <SignIn onCode={enterAnew} />
+        <SignIn onCode={enterAnew} isRefused={code !== null} />
       ) : (
         <HoldfastProvider client={clientOf(access)}>
           <Entered

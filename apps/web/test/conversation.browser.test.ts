@@ -214,6 +214,54 @@ test('a file is attached by paste, sent, and can be opened', async () => {
   expect(tab.faults).toEqual([]);
 });
 
+test('files that are picked together keep their order, names of any length and the limit', async () => {
+  await using tab = await openTab(browser, gateway);
+  const last = Promise.withResolvers<void>();
+  await tab.page.route('**/v1/blobs', async (route) => {
+    const body = route.request().postData();
+    if (body === 'file 0') await last.promise;
+    await route.fulfill({ response: await route.fetch() });
+    if (body === 'file 31') last.resolve();
+  });
+  await tab.page.locator('input[type=file]').setInputFiles(
+    Array.from({ length: 34 }, (_, index) => ({
+      name: index === 1 ? `${'long '.repeat(60)}.txt` : `${index}.txt`,
+      mimeType: 'text/plain',
+      buffer: Buffer.from(`file ${index}`),
+    })),
+  );
+  await tab.page.locator('.notice.is-error', { hasText: 'A message takes 32 files' }).waitFor();
+  await tab.page.locator('.attached-file:not(.is-uploading)').nth(31).waitFor();
+  await tab.say('/scene plain tokens=5');
+  await tab.settled();
+  const { messages } = await gateway.view(tab.sessionId());
+  const names = (messages[0]?.parts ?? []).flatMap((part) => (part.type === 'file' ? [part.name] : []));
+  expect(names.filter((_, index) => index !== 1)).toEqual(
+    Array.from({ length: 32 }, (_, index) => `${index}.txt`).filter((_, index) => index !== 1),
+  );
+  expect(names[1]).toMatch(/^long .*….* \.txt$/);
+  expect(tab.faults).toEqual([]);
+});
+
+test('what one writes in another direction runs in it, line by line', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene plain tokens=5\nمرحبا، كيف حالك؟ (1)');
+  await tab.settled();
+  const gaps = await tab.page.locator('.bubble > p').evaluate((p) => {
+    const text = p.firstChild as Text;
+    const box = p.getBoundingClientRect();
+    return [0, text.data.indexOf('م')].map((at) => {
+      const range = new Range();
+      range.setStart(text, at);
+      range.setEnd(text, at + 1);
+      const sign = range.getBoundingClientRect();
+      return { left: Math.round(sign.left - box.left), right: Math.round(box.right - sign.right) };
+    });
+  });
+  expect([gaps[0]?.left, gaps[1]?.right]).toEqual([0, 0]);
+  expect(tab.faults).toEqual([]);
+});
+
 test('a draft is kept per session and survives a reload', async () => {
   await using tab = await openTab(browser, gateway);
   await tab.say('/scene plain tokens=10');

@@ -26,6 +26,7 @@ export interface Gateway extends AsyncDisposable {
   view(sessionId: string): Promise<View>;
   /** A session with this title. @returns its id. */
   open(title: string, pinned?: boolean): Promise<string>;
+  remove(sessionId: string): Promise<void>;
   say(sessionId: string, text: string): Promise<void>;
   /** How many side questions are being answered. */
   btws(): Promise<number>;
@@ -48,7 +49,7 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
     const body = json === undefined ? {} : { body: JSON.stringify(json) };
     const response = await fetch(url + path, { method, headers, ...body });
     if (!response.ok) throw new Error(`${method} ${path}: ${response.status} ${await response.text()}`);
-    return response.json();
+    return response.status === 204 ? undefined : response.json();
   };
   return {
     url,
@@ -59,6 +60,7 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
       if (pinned) await ask('PATCH', `/v1/sessions/${session.sessionId}`, { pinned });
       return session.sessionId;
     },
+    remove: async (sessionId) => void (await ask('DELETE', `/v1/sessions/${sessionId}`)),
     say: async (sessionId, text) => void (await ask('POST', `/v1/sessions/${sessionId}/messages`, { text })),
     btws: async () => {
       const metrics = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${TOKEN}` } });

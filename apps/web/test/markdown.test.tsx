@@ -44,6 +44,11 @@ test('a 40 KB answer in 2,000 pieces costs what its tails cost, not what the who
   expect(lexedCharactersOf(text, 2_000)).toBeLessThan(text.length * 20);
 });
 
+test('what has a side of its own runs in the direction of its words', () => {
+  const text = '- أول\n- ثان\n\n> اقتباس\n\n| أ | ب |\n|---|---|\n| ١ | ٢ |';
+  expect(shown(text).match(/<(?:ul|blockquote|section)[^>]* dir="auto"/g)).toHaveLength(3);
+});
+
 test('M2: the settled rendering is the rendering of the text that was streamed', () => {
   fc.assert(
     fc.property(streamedMarkdown, (pieces) => {

@@ -54,6 +54,57 @@ test('the list: renamed, pinned, archived and deleted by menu; another tab sees 
   expect([...tab.faults, ...second.faults]).toEqual([]);
 });
 
+test('R72: what is written in a session that was deleted meanwhile begins another, and what was sent into it is to be seen', async () => {
+  await using tab = await openTab(browser, gateway, { mayLoseNetwork: true });
+  await tab.say('/scene plain tokens=5');
+  await tab.settled();
+  const id = tab.sessionId();
+  await tab.context.setOffline(true);
+  await tab.page.locator('.composer-text').fill('sent too late');
+  await tab.page.keyboard.press('Enter');
+  await tab.page.locator('.message[data-outbox]', { hasText: 'sent too late' }).waitFor();
+  await tab.page.locator('.composer-text').fill('not sent yet');
+  await gateway.remove(id);
+  await tab.context.setOffline(false);
+  await tab.page.getByText('This session was deleted').waitFor();
+  await tab.page.locator('.queue-row[data-outbox=refused]', { hasText: 'sent too late' }).waitFor();
+
+  await tab.page.locator('.composer-text').press('Enter');
+  await tab.page.locator('.bubble', { hasText: 'not sent yet' }).waitFor();
+  expect(tab.sessionId()).not.toBe(id);
+  await tab.settled();
+  expect(await tab.page.locator('.composer-text').inputValue()).toBe('');
+  expect(tab.faults.filter((fault) => !fault.includes('410'))).toEqual([]);
+});
+
+test('a session is renamed by the keys alone, where one reads it too, and a name that does not get through is told', async () => {
+  await using tab = await openTab(browser, gateway, { mayLoseNetwork: true });
+  await tab.say('/scene plain tokens=5');
+  await tab.settled();
+  const focused = (): Promise<string | undefined> => tab.page.evaluate(() => document.activeElement?.className);
+  const title = tab.page.locator('.page-title-button');
+  await title.press('Enter');
+  await tab.page.keyboard.type('Winter quarters');
+  await tab.page.keyboard.press('Enter');
+  await eventually(() => title.innerText()).toBe('Winter quarters');
+  expect(await focused()).toBe('page-title-button');
+
+  const row = tab.page.locator(`[data-session=${tab.sessionId()}]`);
+  await row.getByRole('button').press('Enter');
+  await row.getByRole('menuitem', { name: 'Rename' }).press('Enter');
+  await tab.page.keyboard.press('Escape');
+  await eventually(focused).toBe('row');
+
+  await tab.context.setOffline(true);
+  await title.press('Enter');
+  await tab.page.keyboard.type('Lost');
+  await tab.page.keyboard.press('Enter');
+  await tab.page.locator('.notice.is-error', { hasText: 'The connection was lost' }).waitFor();
+  expect(await title.innerText()).toBe('Winter quarters');
+  await tab.context.setOffline(false);
+  expect(tab.faults).toEqual([]);
+});
+
 test('Ctrl+K searches the words of all sessions, and the arrow leads to what was found', async () => {
   await using tab = await openTab(browser, gateway);
   await tab.say('where is the quokka?');
@@ -79,6 +130,18 @@ test('at 360 px the list is a drawer, nothing is wider than the screen, and ever
   const overflow = (): Promise<number> => tab.page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
   expect(await overflow()).toBeLessThanOrEqual(0);
   expect(await tab.page.locator('.transcript').evaluate((box) => box.scrollWidth - box.clientWidth)).toBe(0);
+  await tab.say('/scene approval rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  for (const name of ['Queue', 'Steer', 'Interrupt']) {
+    // By the keys: its label is out of sight.
+    await tab.page.getByRole('radio', { name }).press('Space');
+    const bar = tab.page.locator('.composer-bar, .segments');
+    expect(await bar.evaluateAll((boxes) => boxes.map((box) => box.scrollWidth - box.clientWidth)), name).toEqual([
+      0, 0,
+    ]);
+  }
+  await tab.page.getByRole('button', { name: 'Stop', exact: true }).click();
+  await tab.settled('cancelled');
   expect(await tab.page.locator('.sidebar').isVisible()).toBe(false);
   await tab.page.getByRole('button', { name: 'Sessions', exact: true }).click();
   await tab.page.locator('.row').first().waitFor();

@@ -5,7 +5,7 @@ import { FAULT_KINDS, faultInfo } from '@holdfast/protocol/fault';
 import { foldAll } from '@holdfast/protocol/fold';
 import type { Entry } from '@holdfast/protocol/entry';
 import { EMPTY_VIEW, type View } from '@holdfast/protocol/view';
-import type { OutboxItem, SessionSummary } from '@holdfast/client';
+import type { OutboxItem, SessionState, SessionSummary } from '@holdfast/client';
 import { announce } from '../src/session/announcement.ts';
 import { cureOf, faultText } from '../src/session/explain.ts';
 import { callsFor, windowTitle } from '../src/shell/attention.ts';
@@ -42,6 +42,7 @@ const start = (n: string, parent: string | null, messageIds: readonly string[] =
 const end = (n: string, outcome = 'completed'): object => ({ type: 'turn-end', turnId: `t_${n}`, outcome });
 
 const state = (view: View, outbox: readonly OutboxItem[] = []): Parameters<typeof rowsOf>[0] => ({
+  status: 'ready',
   view,
   messages: view.messages,
   outbox,
@@ -66,6 +67,15 @@ describe('rows', () => {
       ['c_1', 'a_1'],
       ['c_2', 'c_3'],
     ]);
+  });
+
+  test('what was sent is always to be seen: in the transcript while that is read, in the queue where it is gone', () => {
+    const places = (status: SessionState['status']): readonly number[] => {
+      const { rows, waiting } = rowsOf({ ...state(EMPTY_VIEW, [sending('1')]), status });
+      return [rows.length, waiting.length];
+    };
+    expect(places('loading')).toEqual([1, 0]);
+    for (const status of ['missing', 'deleted'] as const) expect(places(status)).toEqual([0, 1]);
   });
 });
 
@@ -178,4 +188,13 @@ test('every fault is told in words, and those that a turn can end with say what 
   for (const kind of FAULT_KINDS) expect(faultText({ kind, detail: '' })).toMatch(/^[A-Z].*\.$/);
   for (const kind of FAULT_KINDS.filter((kind) => kind.startsWith('model-'))) expect(cureOf(kind)).toBeDefined();
   expect(faultInfo('queue-full').retry).toBe('later');
+});
+
+test('a fault is told in whole sentences, none of them twice', () => {
+  expect(faultText({ kind: 'disconnected', detail: 'The connection was lost: TypeError: Failed to fetch' })).toBe(
+    'The connection was lost. Try again when the gateway is reached.',
+  );
+  expect(faultText({ kind: 'session-deleted', detail: 'The session was deleted by ann' })).toBe(
+    'The session was deleted by ann.',
+  );
 });

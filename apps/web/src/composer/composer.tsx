@@ -70,6 +70,7 @@ export function Composer(props: ComposerProps): ReactNode {
       <textarea
         ref={textRef}
         className="composer-text"
+        dir="auto"
         rows={1}
         value={draft.text}
         placeholder={props.placeholder}
@@ -95,7 +96,7 @@ export function Composer(props: ComposerProps): ReactNode {
             onClick={onStop}
           >
             <Icon name="stop" size={16} />
-            {isStopping ? 'Stopping' : 'Stop'}
+            <span className="stop-label">{isStopping ? 'Stopping' : 'Stop'}</span>
           </button>
         ) : null}
         <button type="button" className="button is-primary send-button" disabled={!isReady} onClick={() => void send()}>
@@ -178,7 +179,9 @@ function Attached({
       {parts.map((part, index) => (
         <li key={index} className="attached-file">
           <Icon name="file" size={14} />
-          <span>{part.name}</span>
+          <span className="attached-name" title={part.name}>
+            {part.name}
+          </span>
           {part.type === 'file' ? <span className="attached-note">{bytesText(part.bytes)}</span> : null}
           <IconButton icon="close" label={`Remove ${part.name}`} size={13} onClick={() => attachments.remove(part)} />
         </li>
@@ -186,7 +189,7 @@ function Attached({
       {attachments.uploading.map((name, index) => (
         <li key={`up-${index}`} className="attached-file is-uploading">
           <span className="pulse" aria-hidden="true" />
-          <span>{name}</span>
+          <span className="attached-name">{name}</span>
         </li>
       ))}
     </ul>

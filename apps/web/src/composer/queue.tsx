@@ -38,7 +38,9 @@ export function Queue({ waiting, editing, onEdit, intents }: QueueProps): ReactN
           if (row.kind === 'sending')
             return (
               <li key={row.key} className="queue-row" data-outbox={row.item.state}>
-                <span className="queue-text">{row.item.text}</span>
+                <span className="queue-text" dir="auto">
+                  {row.item.text}
+                </span>
                 <SendingState item={row.item} intents={intents} />
               </li>
             );
@@ -100,7 +102,7 @@ export function Queue({ waiting, editing, onEdit, intents }: QueueProps): ReactN
 function QueueText({ row }: { readonly row: Exclude<Waiting, { kind: 'sending' }> }): ReactNode {
   const { item } = row;
   return (
-    <span className="queue-text">
+    <span className="queue-text" dir="auto">
       {row.kind === 'steer' ? <span className="tag">for the running answer</span> : null}
       {row.kind === 'queued' && item.urgent ? <span className="tag">next</span> : null}
       {textOf(item)}

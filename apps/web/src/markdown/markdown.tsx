@@ -4,6 +4,8 @@
  * 1. Blocks that are finished are never parsed or rendered again (`blocks.ts`); the last one is, at each change.
  * 2. What was there keeps its DOM nodes while the text grows and when it ends: selection and focus stay (E7).
  * 3. There is no way from text to markup: tokens become elements, raw HTML is shown as the text that it is.
+ * 4. Everything runs in the direction of its own words: paragraphs by their style, what has a side of its own (marks, lines,
+ *    columns) by `dir`. Code runs from left to right, whatever it stands in.
  */
 import { Fragment, memo, useMemo, useState, type ReactNode } from 'react';
 import type { Links, MarkedToken, Token, Tokens } from 'marked';
@@ -74,7 +76,7 @@ function blockToken(token: MarkedToken, isOpen: boolean): ReactNode {
     case 'list':
       return listToken(token, isOpen);
     case 'blockquote':
-      return <blockquote>{blockTokens(token.tokens, isOpen)}</blockquote>;
+      return <blockquote dir="auto">{blockTokens(token.tokens, isOpen)}</blockquote>;
     case 'table':
       return tableToken(token);
     case 'hr':
@@ -98,7 +100,7 @@ function headingToken({ depth, tokens }: Tokens.Heading): ReactNode {
 function listToken({ ordered, start, items }: Tokens.List, isOpen: boolean): ReactNode {
   const List = ordered ? 'ol' : 'ul';
   return (
-    <List {...(ordered && start !== '' && start !== 1 ? { start } : {})}>
+    <List dir="auto" {...(ordered && start !== '' && start !== 1 ? { start } : {})}>
       {items.map((item, index) => (
         <li key={index} {...(item.task ? { className: 'markdown-task' } : {})}>
           {blockTokens(item.tokens, isOpen && index === items.length - 1)}
@@ -112,7 +114,7 @@ function tableToken({ header, rows }: Tokens.Table): ReactNode {
   return (
     // A wide table scrolls by itself, by keyboard too.
     // oxlint-disable-next-line jsx-a11y/no-noninteractive-tabindex
-    <section className="markdown-table" tabIndex={0} aria-label="Table">
+    <section className="markdown-table" dir="auto" tabIndex={0} aria-label="Table">
       <table>
         <thead>
           <tr>{header.map((cell, index) => tableCell(cell, index))}</tr>

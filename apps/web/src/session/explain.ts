@@ -15,10 +15,10 @@ const CURES: Partial<Record<FaultKind, string>> = {
   'rate-limited': 'Wait a moment and try again.',
   'body-too-large': 'Send it in smaller pieces, or attach it as a file.',
   'storage-full': 'Free some space where the gateway keeps its data.',
-  'storage-unavailable': 'It is tried again by itself.',
-  'shutting-down': 'It is tried again when the gateway is back.',
-  disconnected: 'It is tried again by itself.',
-  'idle-timeout': 'It is tried again by itself.',
+  'storage-unavailable': 'Try again in a moment.',
+  'shutting-down': 'Try again when the gateway is back.',
+  disconnected: 'Try again when the gateway is reached.',
+  'idle-timeout': 'Try again when the gateway is reached.',
   'model-unreachable': 'Check HOLDFAST_MODEL_URL and whether the model’s server runs, then try again.',
   'model-unauthorized': 'Check HOLDFAST_MODEL_KEY.',
   'model-not-found': 'Check HOLDFAST_MODEL: the server does not know this name.',
@@ -37,12 +37,16 @@ const CURES: Partial<Record<FaultKind, string>> = {
 
 export const cureOf = (kind: FaultKind): string | undefined => CURES[kind];
 
-/** One or two sentences for a notice. */
+/** A few sentences for a notice: what happened, said once, and what helps. */
 export function faultText({ kind, detail }: Fault): string {
-  const title = faultInfo(kind).title;
-  const cure = cureOf(kind);
-  return [`${title}.`, detail === '' || detail === title ? '' : detail, cure ?? ''].filter(Boolean).join(' ');
+  const { title } = faultInfo(kind);
+  // What a browser says of a lost connection ("TypeError: Failed to fetch") is for its console.
+  const more = kind === 'disconnected' ? '' : detail;
+  const said = more.startsWith(title) ? [more] : [title, more];
+  return [...said, cureOf(kind) ?? ''].filter(Boolean).map(sentence).join(' ');
 }
+
+const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 export const TOOL_STATES: Readonly<Record<ToolState, string>> = {
   requested: 'waiting to run',

@@ -19,6 +19,7 @@ export interface Intents {
   readonly edit: (messageId: MessageId, text: string) => Promise<boolean>;
   readonly withdraw: (messageId: MessageId) => Promise<boolean>;
   readonly reorder: (messageIds: readonly MessageId[]) => Promise<boolean>;
+  readonly rename: (title: string) => Promise<boolean>;
   readonly regenerate: (messageId: MessageId) => Promise<boolean>;
   readonly switchBranch: (turnId: TurnId) => Promise<boolean>;
   readonly retry: (clientId: ClientId) => void;
@@ -62,6 +63,7 @@ export function intentsOf(session: Session, notify: Notify): Intents {
     edit: (messageId, text) => settle(session.edit(messageId, text), tooLate('changed')),
     withdraw: (messageId) => settle(session.withdraw(messageId), tooLate('withdrawn')),
     reorder: (messageIds) => settle(session.reorder(messageIds)),
+    rename: (title) => settle(session.rename(title)),
     regenerate: (messageId) =>
       settle(session.regenerate(messageId), ({ kind }) =>
         kind === 'not-found' ? 'This answer is too old to be made again.' : undefined,

@@ -19,7 +19,7 @@ import { Queue } from '../composer/queue.tsx';
 import { ConnectionBanner } from '../shell/connection.tsx';
 import { ErrorBoundary } from '../shell/error-boundary.tsx';
 import { go } from '../shell/route.ts';
-import { rowsOf } from '../transcript/rows.ts';
+import { isGone, rowsOf } from '../transcript/rows.ts';
 import { Transcript } from '../transcript/transcript.tsx';
 import { useNotify, type Notify } from '../ui/notices.tsx';
 import { useAnnouncement } from './announcement.ts';
@@ -64,8 +64,9 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   const stop = useStop(intents, view);
   useStopKey(stop);
 
+  // Where there is no session any more, what was written is the beginning of another.
   const send = (draft: Draft): Promise<boolean> =>
-    intents === null
+    intents === null || isGone(state.status)
       ? begin(client, draft, agent, notify)
       : intents.send(draft.text, { parts: draft.parts, whenBusy: draft.whenBusy });
   const editLast = (): boolean => {
@@ -79,8 +80,8 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
       <FocusAtOpen key={sessionId} target={text} />
       <SessionHead
         key={`head-${sessionId}`}
-        session={session}
         state={state}
+        onRename={intents === null || state.status !== 'ready' ? null : (title) => void intents.rename(title)}
         onDrawer={onDrawer}
         onBtw={canAsk ? () => setAskingIn(isAsking ? null : sessionId) : null}
         isAsking={isAsking}
@@ -94,7 +95,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
             onAgent={setAgent}
             onTry={(text) => void send({ ...TRIED, text })}
           />
-        ) : state.status === 'ready' ? (
+        ) : state.status === 'ready' || rows.length > 0 ? (
           <Transcript key={sessionId} state={state} rows={rows} me={me} intents={intents} />
         ) : (
           <NotReady status={state.status} />
@@ -124,7 +125,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
           onStop={() => stop?.()}
           onEditLast={editLast}
           textRef={text}
-          placeholder={sessionId === null ? 'Ask something, or try /scene markdown' : 'Write a message'}
+          placeholder={placeholderOf(sessionId, state.status)}
         />
       </div>
       <output className="visually-hidden" aria-live="polite">
@@ -141,6 +142,11 @@ function FocusAtOpen({ target }: { readonly target: RefObject<HTMLElement | null
     if (matchMedia('(hover: hover)').matches) target.current?.focus();
   }, [target]);
   return null;
+}
+
+function placeholderOf(sessionId: SessionId | null, status: SessionState['status']): string {
+  if (sessionId === null) return 'Ask something, or try /scene markdown';
+  return isGone(status) ? 'Begin another session' : 'Write a message';
 }
 
 const TRIED: Draft = { text: '', parts: [], whenBusy: 'queue' };
@@ -185,8 +191,8 @@ function NewSession({ client, ...props }: NewSessionProps): ReactNode {
   );
 }
 
-function NotReady({ status }: { readonly status: Exclude<SessionState['status'], 'ready'> }): ReactNode {
-  if (status === 'loading') return <output className="transcript is-loading" aria-label="Reading the session" />;
+function NotReady({ status }: { readonly status: SessionState['status'] }): ReactNode {
+  if (!isGone(status)) return <output className="transcript is-loading" aria-label="Reading the session" />;
   return (
     <div className="transcript">
       <div className="welcome">

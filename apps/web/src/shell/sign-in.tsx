@@ -6,11 +6,13 @@ import { codeIn } from './start.ts';
 export interface SignInProps {
   /** @returns whether the code was good. */
   readonly onCode: (code: string) => Promise<boolean>;
+  /** A link was opened just now, and was not good. */
+  readonly isRefused: boolean;
 }
 
-export function SignIn({ onCode }: SignInProps): ReactNode {
+export function SignIn({ onCode, isRefused }: SignInProps): ReactNode {
   const [link, setLink] = useState('');
-  const [state, setState] = useState<'plain' | 'busy' | 'refused'>('plain');
+  const [state, setState] = useState<'plain' | 'busy' | 'refused'>(isRefused ? 'refused' : 'plain');
   const code = codeIn(link.includes('#') ? link : `#start=${link.trim()}`);
   const submit = async (event: FormEvent): Promise<void> => {
     event.preventDefault();

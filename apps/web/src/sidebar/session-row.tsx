@@ -31,7 +31,7 @@ export const SessionRow: NamedExoticComponent<SessionRowProps> = memo(function S
   now,
   intents,
 }: SessionRowProps): ReactNode {
-  const [mode, setMode] = useState<'plain' | 'renaming' | 'deleting'>('plain');
+  const [mode, setMode] = useState<'plain' | 'renaming' | 'renamed' | 'deleting'>('plain');
   const { sessionId, pinned, updatedAt } = row;
   const title = titleOf(row);
   const mark = markOf(row, isOpen);
@@ -46,8 +46,8 @@ export const SessionRow: NamedExoticComponent<SessionRowProps> = memo(function S
       <li className="row-item">
         <Rename
           title={title}
-          onDone={(name) => {
-            setMode('plain');
+          onDone={(name, isByKey) => {
+            setMode(isByKey ? 'renamed' : 'plain');
             if (name !== null && name !== title) intents.rename(sessionId, name);
           }}
         />
@@ -56,6 +56,7 @@ export const SessionRow: NamedExoticComponent<SessionRowProps> = memo(function S
   return (
     <li className="row-item" data-session={sessionId} data-mark={mark}>
       <a
+        ref={mode === 'renamed' ? takeFocus : null}
         className="row"
         href={addressOf(sessionId)}
         title={`${title}\n${longTime(updatedAt)}`}
@@ -68,7 +69,9 @@ export const SessionRow: NamedExoticComponent<SessionRowProps> = memo(function S
             <span className="visually-hidden">{MARK_TEXTS[mark]}</span>
           </span>
         )}
-        <span className="row-title">{title}</span>
+        <span className="row-title" dir="auto">
+          {title}
+        </span>
         {pinned ? <Icon name="pin" size={13} /> : null}
         <time className="row-time" dateTime={updatedAt}>
           {shortTime(updatedAt, now)}
@@ -116,25 +119,29 @@ function actionsOf(
 
 interface RenameProps {
   readonly title: string;
-  /** null: as it was. */
-  readonly onDone: (title: string | null) => void;
+  /** `title` null: as it was. By a key: the focus goes on to what has the name. */
+  readonly onDone: (title: string | null, isByKey: boolean) => void;
 }
+
+/** A `ref` for what gets the focus when it comes. */
+export const takeFocus = (element: HTMLElement | null): void => element?.focus();
 
 export function Rename({ title, onDone }: RenameProps): ReactNode {
   const [text, setText] = useState(title);
   const [isDone, setDone] = useState(false);
-  const finish = (name: string | null): void => {
+  const finish = (name: string | null, isByKey: boolean): void => {
     // Leaving the field after Enter is no second answer.
     if (isDone) return;
     setDone(true);
-    onDone(name === null || name.trim() === '' ? null : name.trim());
+    onDone(name === null || name.trim() === '' ? null : name.trim(), isByKey);
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.nativeEvent.isComposing) return;
-    if (event.key === 'Enter') finish(text);
-    if (event.key !== 'Escape') return;
+    if (event.key !== 'Enter' && event.key !== 'Escape') return;
+    // Enter presses nothing that gets the focus now; Escape stops no turn.
+    event.preventDefault();
     event.stopPropagation();
-    finish(null);
+    finish(event.key === 'Enter' ? text : null, true);
   };
   return (
     <input
@@ -148,7 +155,7 @@ export function Rename({ title, onDone }: RenameProps): ReactNode {
       onFocus={(event) => event.currentTarget.select()}
       onChange={(event) => setText(event.target.value)}
       onKeyDown={onKeyDown}
-      onBlur={() => finish(text)}
+      onBlur={() => finish(text, false)}
     />
   );
 }

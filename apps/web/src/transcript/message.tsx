@@ -234,6 +234,7 @@ export function Editor({ text, onSave, onCancel }: EditorProps): ReactNode {
       <textarea
         ref={area}
         className="editor-text"
+        dir="auto"
         aria-label="Edit message"
         value={draft}
         // The person asked for it by pressing "edit".

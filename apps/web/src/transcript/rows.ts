@@ -5,6 +5,7 @@
  *     token to the settled message (its id): the same row, the same DOM node (E7).
  * R2. What will start by itself at once is a row of the transcript already; what waits for a running turn is in the queue.
  *     So nothing flashes up in the queue on its way.
+ * R3. What was sent is always to be seen: in the transcript while that is still being read, in the queue where it is gone.
  */
 import type { OutboxItem, SessionState } from '@holdfast/client';
 import type { QueuedMessage, Message, View } from '@holdfast/protocol/view';
@@ -26,9 +27,14 @@ export interface Rows {
   readonly waiting: readonly Waiting[];
 }
 
-export function rowsOf({ view, messages, outbox }: Pick<SessionState, 'view' | 'messages' | 'outbox'>): Rows {
+export function rowsOf({
+  status,
+  view,
+  messages,
+  outbox,
+}: Pick<SessionState, 'status' | 'view' | 'messages' | 'outbox'>): Rows {
   const head = startingOf(view);
-  const waitsForTurn = isBusy(view);
+  const isInQueue = isBusy(view) || isGone(status);
   const shown = messages.map((message): Row => ({ kind: 'message', key: keyOf(message), message }));
   const starting = head.map((item): Row => ({ kind: 'starting', key: item.clientId, item }));
   const sending = outbox.map((item) => ({ kind: 'sending', key: item.clientId, item }) as const);
@@ -36,10 +42,13 @@ export function rowsOf({ view, messages, outbox }: Pick<SessionState, 'view' | '
   const queued = view.queue
     .filter((item) => !head.includes(item))
     .map((item): Waiting => ({ kind: 'queued', key: item.clientId, item }));
-  return waitsForTurn
+  return isInQueue
     ? { rows: [...shown, ...starting], waiting: [...steers, ...queued, ...sending] }
     : { rows: [...shown, ...sending], waiting: [] };
 }
+
+/** There is no such session, or no more. */
+export const isGone = (status: SessionState['status']): boolean => status === 'deleted' || status === 'missing';
 
 /** R2: the queue's head, when no turn runs. A regenerated answer brings no message of its own. */
 function startingOf({ turn, queue }: View): readonly QueuedMessage[] {

@@ -10,7 +10,8 @@ export function bytesText(bytes: number): string {
   const units = ['B', 'KB', 'MB', 'GB'];
   let value = bytes;
   let unit = 0;
-  while (value >= 1_000 && unit < units.length - 1) {
+  // What would be rounded up to a thousand is one of the next.
+  while (value >= 999.5 && unit < units.length - 1) {
     value /= 1_000;
     unit += 1;
   }
