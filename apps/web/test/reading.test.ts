@@ -7,7 +7,7 @@ import type { Entry } from '@holdfast/protocol/entry';
 import { EMPTY_VIEW, type View } from '@holdfast/protocol/view';
 import type { OutboxItem, SessionState, SessionSummary } from '@holdfast/client';
 import { announce } from '../src/session/announcement.ts';
-import { cureOf, faultText } from '../src/session/explain.ts';
+import { beyondTitle, cureOf, faultText } from '../src/session/explain.ts';
 import { callsFor, windowTitle } from '../src/shell/attention.ts';
 import { groupsOf, markOf } from '../src/sidebar/groups.ts';
 import { forksOf } from '../src/transcript/branches.ts';
@@ -182,6 +182,13 @@ describe('announcements', () => {
     expect(announce(begun, viewOf(message('1'), start('1', null), delta)).said).toBe(begun.said);
     expect(announce(begun, viewOf(message('1'), start('1', null), end('1', 'failed'))).said).toBe('The answer failed.');
   });
+});
+
+test('what a card says in its title is not said again below it', () => {
+  const title = 'The process that ran the turn died';
+  expect(beyondTitle(title, `${title}. What it had said is kept.`)).toBe('What it had said is kept.');
+  expect(beyondTitle(title, title)).toBe('');
+  expect(beyondTitle('Interrupted', 'The gateway was shut down.')).toBe('The gateway was shut down.');
 });
 
 test('every fault is told in words, and those that a turn can end with say what helps', () => {

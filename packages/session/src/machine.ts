@@ -194,7 +194,7 @@ function decideWithoutRun(now: Situation, turn: RunningTurn): Effect {
     entries: endOf(now, turn, {
       outcome: 'interrupted',
       fault: 'owner-lost',
-      reason: 'The process that ran this turn died. What it had said is kept.',
+      reason: 'The process that ran the turn died. What it had said is kept.',
     }),
   };
 }

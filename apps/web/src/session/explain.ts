@@ -48,6 +48,11 @@ export function faultText({ kind, detail }: Fault): string {
 
 const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
+/** What a reason says beyond a title that stands above it. */
+export function beyondTitle(title: string, reason: string): string {
+  return reason.startsWith(title) ? reason.slice(title.length).replace(/^[.:]?\s*/, '') : reason;
+}
+
 export const TOOL_STATES: Readonly<Record<ToolState, string>> = {
   requested: 'waiting to run',
   running: 'running',

@@ -4,7 +4,7 @@
 import type { ReactNode } from 'react';
 import { faultInfo } from '@holdfast/protocol/fault';
 import type { Message } from '@holdfast/protocol/view';
-import { cureOf, OUTCOMES } from '../session/explain.ts';
+import { beyondTitle, cureOf, OUTCOMES } from '../session/explain.ts';
 import { Icon } from '../ui/icons.tsx';
 import { useNow } from '../ui/use-timer.ts';
 import { countOf, durationText } from '../ui/words.ts';
@@ -75,6 +75,7 @@ export function Ending({ message, onContinue, onAgain }: EndingProps): ReactNode
   const { state, reason, fault } = message;
   if (state !== 'failed' && state !== 'interrupted' && state !== 'limit') return null;
   const title = fault === undefined ? OUTCOMES[state] : faultInfo(fault).title;
+  const more = beyondTitle(title, reason ?? '');
   const cure = fault === undefined ? undefined : cureOf(fault);
   return (
     <section className={`card ending is-${state}`} aria-label={OUTCOMES[state]}>
@@ -82,7 +83,7 @@ export function Ending({ message, onContinue, onAgain }: EndingProps): ReactNode
         <Icon name="alert" size={16} />
         <span className="card-title">{title}</span>
       </div>
-      {reason === undefined || reason === title ? null : <p className="ending-reason">{reason}</p>}
+      {more === '' ? null : <p className="ending-reason">{more}</p>}
       {cure === undefined ? null : <p className="ending-cure">{cure}</p>}
       <div className="ending-actions">
         {onContinue === undefined || state === 'failed' ? null : (
