@@ -66,6 +66,8 @@ const CURES: Readonly<Record<string, string>> = {
 function refusalOfSystem(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error) || typeof error.code !== 'string') return undefined;
   const cure = CURES[error.code];
-  if (cure === undefined || !('path' in error)) return undefined;
-  return `${String(error.path)} ${cure} (${error.code})`;
+  if (cure === undefined) return undefined;
+  if ('path' in error) return `${String(error.path)} ${cure} (${error.code})`;
+  // Of a file that is open the system no longer says the name.
+  return 'syscall' in error && error.syscall === 'write' ? `The output ${cure} (${error.code})` : undefined;
 }

@@ -7,7 +7,9 @@ import { createProgram } from './program.ts';
 
 // `holdfast tail … | head`: whoever reads has seen enough.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+  if (error.code === 'EPIPE') process.exit(EXIT.ok);
+  process.stderr.write(`holdfast: ${explain(error).text}\n`);
+  process.exit(EXIT.failed);
 });
 
 try {

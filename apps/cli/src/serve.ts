@@ -24,9 +24,9 @@ export async function serve({ host, port, data, open }: ServeOptions): Promise<v
   });
   const gateway = await startGateway(config, existsSync(WEB_BUILD) ? { webDirectory: WEB_BUILD } : {});
   const ended = closeOnSignals(gateway);
-  process.stdout.write(`holdfast ready ${gateway.url}\n`);
   const link = await gateway.startLink();
-  process.stdout.write(`open ${link}\n`);
+  // In one piece: a reader that has seen enough after the first line must not end the gateway.
+  process.stdout.write(`holdfast ready ${gateway.url}\nopen ${link}\n`);
   if (open && config.open && hasDisplay(process.env)) openBrowser(link);
   await ended;
 }

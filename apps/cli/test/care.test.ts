@@ -1,11 +1,13 @@
 /** `holdfast doctor`, `backup`, `restore`: what keeps it well. */
+import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, open, readdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
-import { environment, run, runJson, temporaryDir } from './holdfast.ts';
+import { BIN, environment, run, runJson, temporaryDir } from './holdfast.ts';
 
 interface Finding {
   readonly check: string;
@@ -54,6 +56,23 @@ test('doctor finds a page of the database that was damaged', async () => {
   const { code, out } = await run(['doctor'], environment(dir.path));
   expect(code).toBe(1);
   expect(out).toMatch(/^BAD +database/m);
+});
+
+test('doctor finds a database that a broken start left empty', async () => {
+  await using dir = await temporaryDir();
+  await writeFile(path.join(dir.path, 'holdfast.db'), '');
+  const { code, out } = await run(['doctor'], environment(dir.path));
+  expect(code).toBe(1);
+  expect(out).toMatch(/^BAD +database +\S+holdfast.db holds no log/m);
+});
+
+test.skipIf(!existsSync('/dev/full'))('a full disk below the output is said, and is no bug of ours', async () => {
+  await using full = await open('/dev/full', 'w');
+  const child = spawn(process.execPath, [BIN, 'config'], { env: environment('/'), stdio: ['ignore', full.fd, 'pipe'] });
+  let err = '';
+  child.stderr?.setEncoding('utf8').on('data', (text: string) => (err += text));
+  expect(await once(child, 'close')).toEqual([1, null]);
+  expect(err).toMatch(/^holdfast: .*disk is full/);
 });
 
 test('doctor says of a model what is wrong with it: not there, or the key refused', async () => {
@@ -133,12 +152,15 @@ test('a backup that is damaged, foreign or not there restores nothing and change
   const before = await readdir(dir.path);
   const foreign = path.join(dir.path, 'foreign.db');
   await writeFile(foreign, 'no database at all, only words that are long enough to look like something');
-  for (const name of [foreign, path.join(dir.path, 'absent.db')]) {
+  const empty = path.join(dir.path, 'empty.db');
+  await writeFile(empty, '');
+  for (const name of [foreign, empty, path.join(dir.path, 'absent.db')]) {
     const refused = await run(['restore', name], env);
     expect(refused.code).not.toBe(0);
     expect(refused.err).toContain(name);
+    expect(refused.err).not.toContain('bug');
   }
-  expect((await readdir(dir.path)).filter((name) => name !== 'foreign.db')).toEqual(before);
+  expect((await readdir(dir.path)).filter((name) => name !== 'foreign.db' && name !== 'empty.db')).toEqual(before);
   await dir.serve();
   expect(await runJson(['sessions'], env)).toHaveLength(1);
 });

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import path from 'node:path';
 import { expect, test } from 'vitest';
-import { BIN, environment, serve, temporaryDir, type Served } from './holdfast.ts';
+import { BIN, environment, Running, serve, temporaryDir, type Served } from './holdfast.ts';
 
 /** A Node that says that it is 20 to the launcher, and only to it. */
 async function oldNode(dir: string): Promise<string> {
@@ -53,6 +53,20 @@ test('R33: kill -9 of what was started kills the gateway too, at once: none is l
   await expect.poll(() => isAlive(pid)).toBe(false);
   await using again = await serve(dir.path);
   expect((await fetch(`${again.url}/readyz`)).status).toBe(200);
+});
+
+test('R33: a signal to the whole process group, as supervisors send it, is one asking: what runs may finish', async () => {
+  await using dir = await temporaryDir();
+  const child = spawn(await oldNode(dir.path), [BIN, 'serve'], {
+    env: environment(dir.path, { HOLDFAST_DRAIN_MS: '1000' }),
+    detached: true,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  await once(child.stdout, 'data');
+  await using talk = new Running(['chat', '--once', '/scene long rate=20'], environment(dir.path));
+  await talk.prints('out', /\S/);
+  process.kill(-child.pid!, 'SIGTERM');
+  expect(await once(child, 'close')).toEqual([0, null]);
 });
 
 test('where there is no newer Node, the cure is said', async () => {

@@ -112,6 +112,35 @@ test('a data directory that cannot be made is said with its path and cure', asyn
   expect(refused.err).not.toContain('at ');
 });
 
+test('a data directory that cannot be used is no bug of ours: it is said with its path', async () => {
+  await using dir = await temporaryDir();
+  // As little a file that can be opened as one of another user, and so for root too.
+  await mkdir(path.join(dir.path, 'lock.db'));
+  for (const command of [['serve'], ['restore', await emptyDatabase(dir.path)]]) {
+    const refused = await run(command, environment(dir.path));
+    expect(refused.code).toBe(1);
+    expect(refused.err).toContain(dir.path);
+    expect(refused.err).not.toContain('bug');
+  }
+});
+
+async function emptyDatabase(dir: string): Promise<string> {
+  const file = path.join(dir, 'empty.db');
+  await writeFile(file, '');
+  return file;
+}
+
+test('whoever reads the first line alone ends nothing', async () => {
+  await using dir = await temporaryDir();
+  await using gateway = new Running(['serve'], environment(dir.path));
+  await gateway.prints('out', '\n');
+  gateway.child.stdout?.destroy();
+  const url = /ready (\S+)/.exec(gateway.out)?.[1];
+  expect((await fetch(`${url}/readyz`)).status).toBe(200);
+  gateway.child.kill('SIGTERM');
+  expect((await gateway.closed).code).toBe(0);
+});
+
 test('a second SIGTERM does not wait for what still runs', async () => {
   await using dir = await temporaryDir();
   await using gateway = new Running(
@@ -123,7 +152,8 @@ test('a second SIGTERM does not wait for what still runs', async () => {
   await talk.prints('out', /\S/);
   gateway.child.kill('SIGTERM');
   await gateway.prints('err', '"draining"');
-  gateway.child.kill('SIGTERM');
+  // Right after the first it would be its echo.
+  await expect.poll(() => gateway.child.kill('SIGTERM') && gateway.child.exitCode, { timeout: 10_000 }).not.toBe(null);
   expect((await gateway.closed).code).toBe(1);
 });
 

@@ -34,7 +34,9 @@ function field<T>({ env, about, secret = false }: About, fallback: T, read: (raw
 
 export const textField = (about: About, fallback: string | undefined): Field<string | undefined> =>
   field(about, fallback, (raw) =>
-    typeof raw === 'string' ? value(raw === '' ? fallback : raw) : wrong(`is ${show(raw)}, which is no text.`),
+    typeof raw === 'string'
+      ? value(raw === '' ? fallback : raw)
+      : wrong(`${about.secret === true ? '' : `is ${show(raw)}, which `}is no text.`),
   );
 
 export const wordField = <const T extends string>(about: About, words: readonly T[], fallback: T): Field<T> =>

@@ -73,9 +73,13 @@ test('a file that is not JSON is refused, and no part of it is quoted', () => {
   const problems = problemsOf({}, '{ "token": "hf_secret_secret", }').join('\n');
   expect(problems).toMatch(/is not JSON/);
   expect(problems).not.toContain('secret');
+  const long = problemsOf({}, `{ "host": "127.0.0.1", "model": { "name": "qwen3", "key": secret-secret } }`).join('\n');
+  expect(long).toMatch(/is not JSON: Unexpected token 's'\./);
 });
 
 test('no secret is part of an error', () => {
+  for (const value of [['secret'], { is: 'secret' }])
+    expect(problemsOf({}, { model: { key: value } }).join('\n')).toMatch(/^"model.key" in .* is no text\.$/);
   expect(problemsOf({ HOLDFAST_STORE: 'postgre://user:secret@host/db' }).join('\n')).not.toContain('secret');
 });
 

@@ -128,7 +128,7 @@ function readConfigFile(
     problems.push(`${path} does not hold a JSON object. Write one: { "port": 7420 }.`);
   } catch (error) {
     problems.push(
-      `${path} is not JSON: ${(error as Error).message.replace(/, ".*" is not valid JSON$/s, '')}. No setting of it can be used before that is mended.`,
+      `${path} is not JSON: ${(error as Error).message.replace(/, (\.\.\.)?".*is not valid JSON$/s, '')}. No setting of it can be used before that is mended.`,
     );
   }
   return { path, values: {} };

@@ -33,6 +33,17 @@ export interface GatewayOptions {
 
 export type Closer = () => Promise<void> | void;
 
+/** One that fails (a disk that is read-only by now) keeps none of the others open. */
+export async function closeAll(closers: readonly Closer[], onError: (error: unknown) => void): Promise<void> {
+  for (const close of closers) {
+    try {
+      await close();
+    } catch (error) {
+      onError(error);
+    }
+  }
+}
+
 export interface Parts {
   readonly clock: Clock;
   readonly build: string;

@@ -23,7 +23,7 @@ import { refuseMalformed } from './http/respond.ts';
 import type { Route } from './http/route.ts';
 import { announceLocally } from './local.ts';
 import { Metrics } from './metrics.ts';
-import { openParts, type Closer, type GatewayOptions, type Parts } from './parts.ts';
+import { closeAll, openParts, type Closer, type GatewayOptions, type Parts } from './parts.ts';
 import { startUrl } from './routes/tokens.ts';
 import { serveStatic } from './static.ts';
 import { EntryEncoder } from './stream/encode.ts';
@@ -67,7 +67,8 @@ export async function startGateway(config: Config, options: GatewayOptions = {})
     await gateway.listen();
     return gateway;
   } catch (error) {
-    await closeAll(closers);
+    // What kept it from starting is told; what fails in its wake is not.
+    await closeAll(closers, () => undefined);
     throw error;
   }
 }
@@ -146,21 +147,28 @@ class Gateway implements RunningGateway {
   }
 
   async #drain(): Promise<void> {
-    const { readers, terminals, service, clock, logger } = this.#parts;
+    const { readers, terminals, service, logger } = this.#parts;
     this.#phase = 'draining';
     logger.info({ readers: readers.size, ...service.stats() }, 'draining');
     readers.dismiss({ reason: 'shutdown', retryAfterMs: RETRY_MS });
     const left = terminals.close();
     if (this.#options.service === undefined)
-      await within(service.drain(this.#config.drainMs), clock, this.#config.drainMs + HANG_MS);
-    await within(left, clock, HANG_MS);
+      await this.#within(service.drain(this.#config.drainMs), this.#config.drainMs + HANG_MS);
+    await this.#within(left, HANG_MS);
   }
 
   async #close(): Promise<void> {
     await this.drain();
-    await within(closeAll(this.#closers), this.#parts.clock, HANG_MS);
+    await this.#within(closeAll(this.#closers, this.#parts.onError), HANG_MS);
     this.#phase = 'closed';
     this.#parts.logger.info('closed');
+  }
+
+  /** Rule 2. What fails is told, and keeps nothing else from its end. */
+  async #within(work: Promise<void>, ms: number): Promise<void> {
+    const { clock, onError } = this.#parts;
+    const done = new AbortController();
+    await Promise.race([work.catch(onError).finally(() => done.abort()), clock.sleep(ms, done.signal)]);
   }
 
   get #scheme(): 'http' | 'https' {
@@ -207,26 +215,24 @@ class Gateway implements RunningGateway {
   };
 }
 
-async function closeAll(closers: readonly Closer[]): Promise<void> {
-  for (const close of closers) await close();
-}
-
-/** Rule 2. */
-async function within(work: Promise<void>, clock: Parts['clock'], ms: number): Promise<void> {
-  const done = new AbortController();
-  await Promise.race([work.finally(() => done.abort()), clock.sleep(ms, done.signal)]);
-}
-
 // ── the port ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function createServer({ tls }: Config, listener: ReturnType<typeof getRequestListener>): Server {
   const options = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, noDelay: true };
   const onRequest = (...args: Parameters<typeof listener>): void => void listener(...args);
   if (tls.cert === undefined || tls.key === undefined) return createHttpServer(options, onRequest);
-  return createHttpsServer(
-    { ...options, cert: readPem('HOLDFAST_TLS_CERT', tls.cert), key: readPem('HOLDFAST_TLS_KEY', tls.key) },
-    onRequest,
-  );
+  const [cert, key] = [readPem('HOLDFAST_TLS_CERT', tls.cert), readPem('HOLDFAST_TLS_KEY', tls.key)];
+  try {
+    return createHttpsServer({ ...options, cert, key }, onRequest);
+  } catch (error) {
+    throw new FaultError(
+      fault(
+        'invalid-config',
+        `HOLDFAST_TLS_CERT (${tls.cert}) and HOLDFAST_TLS_KEY (${tls.key}) are no pair (${(error as Error).message}). Name a certificate and its own key, without a passphrase, each a PEM file.`,
+      ),
+      { cause: error },
+    );
+  }
 }
 
 function readPem(name: string, path: string): Buffer {

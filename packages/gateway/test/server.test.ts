@@ -11,6 +11,7 @@ import { fileURLToPath } from 'node:url';
 import { FaultError } from '@holdfast/protocol';
 import { expect, onTestFinished, test } from 'vitest';
 import { configOf, loadConfig, readLocalGateway, startGateway } from '../src/index.ts';
+import { closeAll } from '../src/parts.ts';
 import { EventReader, openApi, ROOT } from './harness.ts';
 import { TLS_CERT, TLS_KEY } from './tls.ts';
 
@@ -61,6 +62,10 @@ test('a host that is not of this machine, an agent and a certificate that are no
     (await faultOf(startGateway(configOf({ ...quiet, port: 0, tls: { cert: '/nope.pem', key: '/nope.pem' } }))))
       ?.detail,
   ).toContain('HOLDFAST_TLS_CERT');
+  const self = fileURLToPath(import.meta.url);
+  expect(
+    (await faultOf(startGateway(configOf({ ...quiet, port: 0, tls: { cert: self, key: self } }))))?.detail,
+  ).toContain('PEM');
 });
 
 test('with a certificate it serves https, streams included, and its cookie is secure', async () => {
@@ -183,6 +188,14 @@ test('no more turns run at once than HOLDFAST_TURNS_MAX; the next one waits and 
   await expect.poll(turns).toBe('holdfast_turns_running 1,holdfast_turns_waiting 1');
   await api.call('POST', `/v1/sessions/${first}/turns/${body.turnId}/stop`, { queue: 'keep' });
   await waiting.until(({ event }) => event === 'turn-end');
+});
+
+test('what fails to close is told, and keeps nothing else open', async () => {
+  const seen: unknown[] = [];
+  const broken = new Error('EROFS');
+  const fails = (): Promise<void> => Promise.reject(broken);
+  await closeAll([() => void seen.push('first'), fails, () => void seen.push('last')], (error) => seen.push(error));
+  expect(seen).toEqual(['first', broken, 'last']);
 });
 
 test('a closed gateway leaves no socket, timer or reader of its own', async () => {

@@ -21,18 +21,3 @@ export const otherDraft = (target: string, origin: string, { from }: Origin): Fa
 
 export const isInUseByUs = (target: string): FaultError =>
   refusal(`${target} is the source as well. Name another target.`);
-
-/** What SQLite says of a file that cannot be read or written; anything else is a bug and stays what it is. */
-export function ofDatabase(file: string, error: unknown): unknown {
-  if (!(error instanceof Error) || !('code' in error) || !String(error.code).startsWith('SQLITE_')) return error;
-  if (error.code === 'SQLITE_FULL')
-    return new FaultError(
-      fault(
-        'storage-full',
-        `${file} cannot be written: the disk is full. Make room and run the command again; it goes on.`,
-      ),
-      { cause: error },
-    );
-  const detail = `${file} cannot be used (${error.message}). "holdfast doctor" reads every page; if it is damaged, restore a backup.`;
-  return new FaultError(fault('storage-unavailable', detail), { cause: error });
-}

@@ -5,7 +5,7 @@
  */
 import Database, { type Statement } from 'better-sqlite3';
 import type { Content, MovedConsumer, MovedKey, MovedProducer, MovedRow, MovedStream, Tables } from './port.ts';
-import { ofDatabase } from './refusals.ts';
+import { ofDatabase } from '../sqlite/refusal.ts';
 import { searchable } from './searchable.ts';
 
 const LIST_MAX = 1_000;

@@ -7,21 +7,23 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fault, FaultError } from '@holdfast/protocol';
 import { LOCK_FILE, OWNER_FILE } from './files.ts';
+import { ofDatabase } from './refusal.ts';
 
 export interface Owner {
   readonly pid: number;
   readonly url?: string;
 }
 
-/** @throws FaultError that names the process which has the directory. */
+/** @throws FaultError that names the process which has the directory, or says why it cannot be had. */
 export function holdLock(dir: string): { release(): void } {
-  const db = new Database(path.join(dir, LOCK_FILE), { timeout: 0 });
+  let db: Database.Database | undefined;
   try {
+    db = new Database(path.join(dir, LOCK_FILE), { timeout: 0 });
     db.pragma('journal_mode = MEMORY');
     db.exec('BEGIN EXCLUSIVE');
   } catch (error) {
-    db.close();
-    if (!(error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY')) throw error;
+    db?.close();
+    if (!(error instanceof Error && 'code' in error && error.code === 'SQLITE_BUSY')) throw ofDatabase(dir, error);
     throw new FaultError(inUse(dir));
   }
   return { release: () => void db.close() };

@@ -7,10 +7,12 @@ import { existsSync } from 'node:fs';
 import { stat } from 'node:fs/promises';
 import path from 'node:path';
 import { Worker } from 'node:worker_threads';
+import type { Database } from 'better-sqlite3';
 import { fault, FaultError } from '@holdfast/protocol';
 import { DATABASE_FILE } from './files.ts';
 import { ReaderStore } from './reader-store.ts';
-import { openReaderDatabase, refuseForeign } from './schema.ts';
+import { ofDatabase } from './refusal.ts';
+import { openReaderDatabase, refuseForeign, refuseUnmade } from './schema.ts';
 
 export interface BackupProgress {
   readonly bytes: number;
@@ -40,7 +42,7 @@ export async function backUpDirectory(
   const end = new AbortController();
   const done = new Promise<void>((resolve, reject) => {
     worker.once('message', () => resolve());
-    worker.once('error', reject);
+    worker.once('error', (error) => reject(ofDatabase(target, error)));
   }).finally(() => end.abort());
   await Promise.all([
     done,
@@ -81,10 +83,14 @@ function databaseOf(dir: string): string {
 }
 
 function withReader<T>(file: string, use: (store: ReaderStore) => T): T {
-  const db = openReaderDatabase(file);
+  let db: Database | undefined;
   try {
+    db = openReaderDatabase(file);
+    refuseUnmade(db, file);
     return use(new ReaderStore(db, file));
+  } catch (error) {
+    throw ofDatabase(file, error);
   } finally {
-    db.close();
+    db?.close();
   }
 }

@@ -10,7 +10,7 @@ import { answerOf, serve } from './serve.ts';
 
 const { dir } = workerData as { readonly dir: string };
 
-serve<ReaderCall>(() => {
+serve<ReaderCall>(dir, () => {
   const file = path.join(dir, DATABASE_FILE);
   const store = new ReaderStore(openReaderDatabase(file), file);
   return (batches) => {

@@ -163,6 +163,12 @@ export function refuseForeign(file: string): void {
   }
 }
 
+/** A start that was broken off (the disk was full) leaves a file without tables; the next start makes them. @throws FaultError */
+export function refuseUnmade(db: Database.Database, file: string): void {
+  if (Number(db.pragma('user_version', { simple: true })) === 0)
+    throw refusal(file, 'holds no log.', 'Restore a backup, or start the gateway: it begins a new one.');
+}
+
 function migrate(db: Database.Database): void {
   const version = Number(db.pragma('user_version', { simple: true }));
   for (const [index, migration] of MIGRATIONS.entries()) {

@@ -2,6 +2,7 @@
 import { parentPort, receiveMessageOnPort } from 'node:worker_threads';
 import { FaultError, type Fault } from '@holdfast/protocol';
 import type { Answer, Batch } from './messages.ts';
+import { ofDatabase } from './refusal.ts';
 
 export interface Answers {
   readonly answers: readonly Answer[];
@@ -15,16 +16,18 @@ export type Greeting =
   | { readonly kind: 'broken'; readonly bug: string };
 
 /**
- * @param open opens what the worker needs, and gives what answers calls: all that has come in, together.
+ * @param dir the data directory
+ * @param open opens what the worker needs of it, and gives what answers calls: all that has come in, together.
  */
-export function serve<C>(open: () => (batches: readonly Batch<C>[]) => Answers): void {
+export function serve<C>(dir: string, open: () => (batches: readonly Batch<C>[]) => Answers): void {
   const port = parentPort;
   if (port === null) throw new Error('This file is a worker.');
   const greet = (greeting: Greeting): void => port.postMessage(greeting);
   let run: ReturnType<typeof open>;
   try {
     run = open();
-  } catch (error) {
+  } catch (thrown) {
+    const error = ofDatabase(dir, thrown);
     if (error instanceof FaultError) greet({ kind: 'refused', fault: error.fault });
     else greet({ kind: 'broken', bug: error instanceof Error ? (error.stack ?? error.message) : String(error) });
     return;

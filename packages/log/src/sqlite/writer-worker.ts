@@ -138,7 +138,7 @@ function diskFault(error: unknown): Fault | undefined {
   return undefined;
 }
 
-serve<WriterCall>(() => {
+serve<WriterCall>(dir, () => {
   const lock = holdLock(dir);
   const db = openWriterDatabase(path.join(dir, DATABASE_FILE));
   // The lock says that no other process has this directory: whoever held something here is gone.
