@@ -33,7 +33,7 @@ import { newId } from './new-id.ts';
 import { faultOfGoodbye } from './places.ts';
 import type { Clock, Random } from './ports.ts';
 import { systemRandom } from './random.ts';
-import { Requests } from './requests.ts';
+import { CLOSED, Requests } from './requests.ts';
 import type { Transport } from './transport.ts';
 
 export interface BtwClientOptions {
@@ -89,6 +89,7 @@ interface Context {
 export class BtwClient {
   readonly #context: Context;
   #current: Question | undefined;
+  #isClosed = false;
   readonly #running = new Set<Question>();
 
   constructor(options: BtwClientOptions) {
@@ -109,7 +110,7 @@ export class BtwClient {
   /** Rule 1. */
   ask(sessionId: string, question: string): Btw {
     this.#current?.cancel();
-    const asked = new Question(this.#context, sessionId, question);
+    const asked = new Question(this.#context, sessionId, question, this.#isClosed);
     this.#current = asked;
     this.#running.add(asked);
     void asked.ended.finally(() => this.#running.delete(asked));
@@ -118,6 +119,7 @@ export class BtwClient {
 
   /** Resolves when nothing is left: a question that runs is cancelled, and the gateway told. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     this.#current?.cancel();
     await Promise.all([...this.#running].map((asked) => asked.ended));
     this.#context.requests.close();
@@ -140,10 +142,11 @@ class Question implements Btw {
   #news = this.#nextNews();
   #endPause: () => void = () => {};
 
-  constructor(context: Context, sessionId: string, question: string) {
+  constructor(context: Context, sessionId: string, question: string, isClosed: boolean) {
     this.#context = context;
     this.#path = `/v1/sessions/${encodeURIComponent(sessionId)}/btw`;
-    this.#state = { question, text: '', status: 'asking', fault: undefined, kept: false };
+    const standing = isClosed ? ({ status: 'refused', fault: CLOSED } as const) : ASKING;
+    this.#state = { question, text: '', kept: false, ...standing };
     const { frames, onError } = context;
     this.#cell = new Cell({ frames, onError, build: () => this.#state });
     this.ended = this.#run();
@@ -284,6 +287,7 @@ class Question implements Btw {
   }
 }
 
+const ASKING = { status: 'asking', fault: undefined } as const;
 const DRAINED: Outcome = { kind: 'drained' };
 const UNFINISHED = fault('btw-unfinished', 'There is no answer yet. Keep it when it is whole.');
 const GONE = fault('btw-not-found', 'The gateway has nothing more of this side question.');

@@ -133,20 +133,26 @@ class Client implements HoldfastClient {
     credentials: Credentials | undefined,
     transport: Transport,
   ): (() => void)[] {
-    const ends = [
+    return [
       lifecycle.subscribe((hint) => ifHeld((client) => client.#hint(hint))),
-      credentials?.subscribe(() => ifHeld((client) => client.#renewed())),
+      credentials?.subscribe(() => ifHeld((client) => client.#renewed())) ?? ((): void => {}),
       () => transport.close(),
     ];
-    return ends.filter((end) => end !== undefined);
   }
 
-  session(id: string): Session {
-    return this.#session(id);
+  session(text: string): LiveSession {
+    if (!ID_PATTERN.test(text)) throw new TypeError(`'${text}' is no session id: it does not match ${ID_PATTERN}.`);
+    const id = text as SessionId;
+    const known = this.#known.get(id)?.deref();
+    if (known !== undefined) return known;
+    const session = new LiveSession(id, this.#context);
+    this.#known.set(id, new WeakRef(session));
+    this.#forget.register(session, id);
+    return session;
   }
 
   async createSession({ id = newId('s'), ...rest }: CreateSessionOptions = {}): Promise<Session> {
-    const session = this.#session(id);
+    const session = this.session(id);
     const json = { sessionId: id, ...rest };
     const made = await this.#requests.need<{ session: SessionSummary }>('POST', '/v1/sessions', { json });
     this.sessions.learn(made.session);
@@ -167,7 +173,7 @@ class Client implements HoldfastClient {
   }
 
   call(method: string, path: string, json?: unknown): Promise<Result<{ readonly body: unknown }>> {
-    return this.#requests.call(method, path, { repeatable: method === 'GET', ...(json === undefined ? {} : { json }) });
+    return this.#requests.call(method, path, { repeatable: method === 'GET', json });
   }
 
   onTurnEnd(listener: (end: TurnEndNotice) => void): () => void {
@@ -214,17 +220,6 @@ class Client implements HoldfastClient {
   }
 
   // ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-  #session(text: string): LiveSession {
-    if (!ID_PATTERN.test(text)) throw new TypeError(`'${text}' is no session id: it does not match ${ID_PATTERN}.`);
-    const id = text as SessionId;
-    const known = this.#known.get(id)?.deref();
-    if (known !== undefined) return known;
-    const session = new LiveSession(id, this.#context);
-    this.#known.set(id, new WeakRef(session));
-    this.#forget.register(session, id);
-    return session;
-  }
 
   get #alive(): LiveSession[] {
     return [...this.#known.values()].map((ref) => ref.deref()).filter((it) => it !== undefined);

@@ -75,7 +75,7 @@ export class Commands {
     if (answer.kind === 'ok') return { kind: 'answered' };
     if (isFault(answer, 'prompt-not-found')) return NOT_FOUND;
     if (!isFault(answer, 'prompt-closed')) return answer;
-    const facts = (answer.fault.facts ?? {}) as { outcome?: PromptOutcome; answer?: Answer; by?: Subject };
+    const facts = answer.fault.facts as { outcome?: PromptOutcome; answer?: Answer; by?: Subject };
     return { outcome: 'cancelled', ...facts, kind: 'closed' };
   }
 
@@ -134,10 +134,5 @@ function changed<Done extends string>(done: Done, answer: Body | Refusal): Chang
   if (answer.kind === 'ok') return { kind: done };
   if (isFault(answer, 'message-not-found')) return NOT_FOUND;
   if (!isFault(answer, 'message-started')) return answer;
-  const { turnId, outcome } = (answer.fault.facts ?? {}) as { turnId?: TurnId; outcome?: TurnOutcome | null };
-  return {
-    kind: 'started',
-    ...(turnId === undefined ? {} : { turnId }),
-    ...(outcome === undefined ? {} : { outcome }),
-  };
+  return { ...(answer.fault.facts as { turnId?: TurnId; outcome?: TurnOutcome | null }), kind: 'started' };
 }

@@ -2,7 +2,8 @@
  * The token that requests carry, and its renewal.
  *
  * C1. One refresh at a time: whoever asks while one runs gets its outcome (R47). Across tabs a Web Lock orders them, and
- *     who gets the lock after another tab's refresh finds the new token in the shared store and asks nobody.
+ *     who gets the lock after another tab's refresh finds the new token in the shared store and asks nobody. A process has no
+ *     tabs: the clients in it are of different people, and none waits for another's refresh.
  * C2. A refresh that was *refused* is terminal, one that did not get through is not: only the second is worth a retry.
  * C3. `refresh(stale)` renews only what is still stale: a caller whose 401 is older than the last refresh gets the token
  *     that is there.
@@ -51,7 +52,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
   async function renew(stale: string | undefined): Promise<RefreshOutcome> {
     const there = store.get();
     if (there !== stale) return { kind: 'renewed', token: there }; // C3, and another tab's refresh (C1)
-    if (refresh === undefined) return refused('There is no way to renew the token. Sign in again.');
+    if (refresh === undefined) return { kind: 'refused', fault: NO_WAY };
     const outcome = await refresh(stale);
     if (outcome.kind === 'renewed') set(outcome.token);
     return outcome;
@@ -68,7 +69,10 @@ export function createCredentials(options: CredentialsOptions): Credentials {
     set,
     refresh(stale) {
       running ??= underLock(lockName, () => renew(stale))
-        .catch((error: unknown) => unavailable(error))
+        .catch((error: unknown): RefreshOutcome => {
+          const detail = `The token could not be renewed: ${String(error)}`;
+          return { kind: 'unavailable', fault: fault('auth-unavailable', detail) };
+        })
         .finally(() => (running = undefined));
       return running;
     },
@@ -81,7 +85,7 @@ export function createCredentials(options: CredentialsOptions): Credentials {
 
 /** C1. A plain-http origin has no Web Locks: there the server's grace window makes two refreshes one. */
 function underLock<T>(name: string, task: () => Promise<T>): Promise<T> {
-  const locks = globalThis.navigator?.locks as LockManager | undefined;
+  const locks = typeof document === 'undefined' ? undefined : (navigator.locks as LockManager | undefined);
   return locks === undefined ? task() : locks.request(name, task);
 }
 
@@ -89,9 +93,4 @@ function memoryStore(token: string | undefined): TokenStore {
   return { get: () => token, set: (value) => (token = value) };
 }
 
-const refused = (detail: string): RefreshOutcome => ({ kind: 'refused', fault: fault('auth-refused', detail) });
-
-const unavailable = (error: unknown): RefreshOutcome => ({
-  kind: 'unavailable',
-  fault: fault('auth-unavailable', `The token could not be renewed: ${String(error)}`),
-});
+const NO_WAY = fault('auth-refused', 'There is no way to renew the token. Sign in again.');

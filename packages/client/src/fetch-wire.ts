@@ -10,7 +10,7 @@
 import { fault, type Fault } from '@holdfast/protocol/fault';
 
 import { createTransport, type Transport } from './transport.ts';
-import type { Wire, WireConnection, WireExchange, WireRequest, WireSink } from './wire.ts';
+import type { WireConnection, WireExchange, WireRequest, WireSink } from './wire.ts';
 
 export interface FetchOptions {
   readonly fetch?: typeof fetch;
@@ -19,10 +19,7 @@ export interface FetchOptions {
 }
 
 export function fetchTransport(options: FetchOptions = {}): Transport {
-  return createTransport(fetchWire(options));
-}
-
-function fetchWire({ fetch = globalThis.fetch, credentials = 'same-origin' }: FetchOptions): Wire {
+  const { fetch = globalThis.fetch, credentials = 'same-origin' } = options;
   const scope: WireConnection = {
     send(request, sink) {
       const exchange = new FetchExchange(sink);
@@ -31,7 +28,7 @@ function fetchWire({ fetch = globalThis.fetch, credentials = 'same-origin' }: Fe
     },
     close() {},
   };
-  return { open: () => scope, short: scope };
+  return createTransport({ open: () => scope, short: scope });
 }
 
 class FetchExchange implements WireExchange {

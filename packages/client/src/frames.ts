@@ -14,10 +14,7 @@ export interface Frames {
 const HIDDEN_MS = 250;
 
 export function pageFrames(clock: Clock): Frames {
-  return typeof requestAnimationFrame === 'function' ? animationFrames(clock) : taskFrames;
-}
-
-function animationFrames(clock: Clock): Frames {
+  if (typeof requestAnimationFrame !== 'function') return taskFrames;
   return {
     next(callback) {
       const once = (): void => {

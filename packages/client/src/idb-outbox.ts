@@ -18,7 +18,7 @@ export function idbOutbox(name: string = 'holdfast-outbox'): OutboxStore {
         request.result.addEventListener('versionchange', () => closeNow(request.result));
         resolve(request.result);
       });
-      request.addEventListener('error', () => reject(request.error ?? new Error('IndexedDB refused.')));
+      request.addEventListener('error', () => reject(request.error!));
     });
     return opening;
   }
@@ -34,7 +34,7 @@ export function idbOutbox(name: string = 'holdfast-outbox'): OutboxStore {
     const request = use(transaction.objectStore(STORE));
     return new Promise<T>((resolve, reject) => {
       transaction.addEventListener('complete', () => resolve(request.result));
-      transaction.addEventListener('abort', () => reject(transaction.error ?? new Error('IndexedDB aborted.')));
+      transaction.addEventListener('abort', () => reject(transaction.error!));
     });
   }
 

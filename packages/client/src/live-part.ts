@@ -15,7 +15,7 @@ export const liveIfThere = (): typeof Live | undefined => part;
 
 /** Rule 2. */
 export function live(): typeof Live {
-  if (part === undefined) throw new TypeError('An entry came before the part of the client that reads it.');
+  if (part === undefined) throw new TypeError('An entry came before what reads it.');
   return part;
 }
 

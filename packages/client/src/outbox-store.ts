@@ -36,10 +36,10 @@ export interface OutboxStore {
 export function memoryOutbox(): OutboxStore {
   const sends = new Map<ClientId, StoredSend>();
   return {
-    all: () => Promise.resolve([...sends.values()]),
-    put: (send) => Promise.resolve(void sends.set(send.clientId, send)),
-    has: (clientId) => Promise.resolve(sends.has(clientId)),
-    delete: (clientId) => Promise.resolve(void sends.delete(clientId)),
-    close: () => Promise.resolve(),
+    all: async () => [...sends.values()],
+    put: async (send) => void sends.set(send.clientId, send),
+    has: async (clientId) => sends.has(clientId),
+    delete: async (clientId) => void sends.delete(clientId),
+    close: async () => {},
   };
 }

@@ -5,8 +5,8 @@
  * store → it is dropped here when the view shows it.
  *
  * O1. One idempotency key for life. A message may go out any number of times, from any number of tabs; it is one message.
- * O2. In order per session: while one is on its way or unconfirmed, the later ones of its session wait. A refused one does
- *     not hold them up; sessions do not wait for each other.
+ * O2. In order per session: while one is on its way or unconfirmed, the later ones of its session wait, and so they do while
+ *     what an earlier page left is taken up. A refused one does not hold them up; sessions do not wait for each other.
  * O3. It belongs to who wrote it: what another subject left is neither sent nor shown, it stays in the store for them. What
  *     waits while somebody signs in goes nowhere before it is known who that is. What was written before anybody knew who was
  *     signed in waits for the person.
@@ -73,6 +73,8 @@ export class Outbox {
   #lastOrder = 0;
   #storeFailed = false;
   #closed = false;
+  /** What an earlier page left is being taken up. */
+  #restoring = false;
   /** O6. */
   restored: boolean = false;
 
@@ -93,8 +95,9 @@ export class Outbox {
   /** Resolves when the message is in the store. */
   async send(sessionId: SessionId, text: string, options: SendOptions = {}): Promise<Sent> {
     const known = this.#items.get(options.clientId as ClientId);
-    if (known !== undefined) return { clientId: known.send.clientId, admission: known.admission };
-    if (this.#items.size >= ITEMS_MAX) return refusedSend(options.clientId);
+    if (known?.send.sessionId === sessionId) return { clientId: known.send.clientId, admission: known.admission };
+    if (known !== undefined) return refusedSend(options.clientId, REUSED);
+    if (this.#items.size >= ITEMS_MAX) return refusedSend(options.clientId, FULL);
     const { parts = [], whenBusy = 'queue', clientId = newId('c'), ...rest } = options;
     const at = this.#options.ports.clock.now();
     const send: StoredSend = {
@@ -102,7 +105,7 @@ export class Outbox {
       sessionId,
       baseUrl: this.#options.baseUrl,
       subject: this.#subject,
-      order: (this.#lastOrder = Math.max(this.#lastOrder + 1, at)),
+      order: Math.max(this.#lastOrder + 1, at),
       at,
       text,
       parts,
@@ -111,6 +114,7 @@ export class Outbox {
     };
     const item = this.#add(send, SENDING);
     void held(this, item.admission);
+    if (this.#closed) item.admit({ kind: 'unconfirmed' });
     void this.identify();
     await this.#stored((store) => store.put(send));
     this.#pump(sessionId);
@@ -152,14 +156,16 @@ export class Outbox {
 
   /** Takes up what an earlier page or process left. */
   async restore(): Promise<void> {
+    this.#restoring = true;
     const left = await this.#left();
-    for (const send of left.toSorted((a, b) => a.order - b.order).slice(0, ITEMS_MAX)) {
+    for (const send of left.slice(0, ITEMS_MAX)) {
       if (this.#items.has(send.clientId)) continue;
       this.#add(send, send.subject === null ? { kind: 'refused', fault: NOBODYS } : SENDING);
     }
+    this.#restoring = false;
     this.restored = true;
     this.#options.onRestored();
-    for (const { sessionId } of left) this.#pump(sessionId);
+    for (const { send } of this.#items.values()) this.#pump(send.sessionId);
   }
 
   async #left(): Promise<readonly StoredSend[]> {
@@ -205,6 +211,7 @@ export class Outbox {
     const admission = new Promise<Admission>((resolve) => (admit = resolve));
     const item: Item = { send, state, timer: undefined, shown: shownOf(send, state), admission, admit };
     this.#items.set(send.clientId, item);
+    this.#lastOrder = Math.max(this.#lastOrder, send.order);
     this.#changed(send.sessionId);
     return item;
   }
@@ -218,18 +225,16 @@ export class Outbox {
     item.shown = shownOf(item.send, next);
     if (next.kind === 'unconfirmed' && next.delayMs !== null)
       item.timer = this.#options.ports.clock.after(next.delayMs, () => this.#post(item, { kind: 'due' }));
-    if (next.kind === 'accepted') this.#accepted(item, next.receipt);
-    if (next.kind === 'refused') item.admit({ kind: 'refused', fault: next.fault });
-    this.#changed(item.send.sessionId);
-    this.#pump(item.send.sessionId);
-  }
-
-  #accepted(item: Item, receipt: Receipt): void {
     const { clientId, sessionId } = item.send;
-    item.admit({ ...receipt, kind: 'accepted' });
-    void this.#stored((store) => store.delete(clientId));
-    // Nobody's view would take it away.
-    if (!this.#options.isFollowed(sessionId)) this.#drop(item);
+    if (next.kind === 'accepted') {
+      item.admit({ ...next.receipt, kind: 'accepted' });
+      void this.#stored((store) => store.delete(clientId));
+      // Nobody's view would take it away.
+      if (!this.#options.isFollowed(sessionId)) this.#drop(item);
+    }
+    if (next.kind === 'refused') item.admit({ kind: 'refused', fault: next.fault });
+    this.#changed(sessionId);
+    this.#pump(sessionId);
   }
 
   #drop(item: Item): void {
@@ -243,7 +248,7 @@ export class Outbox {
 
   /** O2: looks at what is there, whoever calls and however often. */
   #pump(sessionId: SessionId): void {
-    if (this.#closed || this.#sending.has(sessionId)) return;
+    if (this.#closed || this.#restoring || this.#sending.has(sessionId)) return;
     const head = this.#of(sessionId).find(({ state }) => state.kind === 'sending' || state.kind === 'unconfirmed');
     if (head?.state.kind !== 'sending') return;
     this.#sending.add(sessionId);
@@ -256,9 +261,9 @@ export class Outbox {
   async #deliver(item: Item): Promise<void> {
     const { requests, ports } = this.#options;
     const { clientId, sessionId, text, parts, whenBusy, merge, after } = item.send;
-    if (!this.#isOurs(item.send)) await this.identify(); // O3
+    if (this.#subject === null) await this.identify(); // O2, O3
     if ((await this.#stored((store) => store.has(clientId))) === false) return this.#drop(item); // O5
-    if (!this.#items.has(clientId) || this.#closed) return;
+    if (!this.#items.has(clientId) || this.#closed || this.#restoring) return;
     const json = { clientId, text, whenBusy, parts: parts.length === 0 ? undefined : parts, merge, after };
     const answer: Answer = this.#isOurs(item.send)
       ? await requests.once('POST', `/v1/sessions/${sessionId}/messages`, { json })
@@ -280,23 +285,19 @@ export class Outbox {
     this.#subject = subject;
     for (const item of this.#items.values()) {
       const theirs = item.send.subject;
-      if (theirs === null && item.state.kind !== 'refused') this.#own(item, subject);
-      if (theirs !== null && theirs !== subject) this.#leave(item);
+      if (theirs === null && item.state.kind !== 'refused') {
+        // Written while nobody knew who was signed in, and nobody else has signed in since.
+        item.send = { ...item.send, subject };
+        void this.#stored((store) => store.put(item.send));
+      }
+      if (theirs !== null && theirs !== subject) {
+        // O3: somebody else's. The store keeps it.
+        item.admit({ kind: 'unconfirmed' });
+        this.#drop(item);
+      }
     }
     // What is theirs was left alone while nobody knew.
     if (this.restored) void this.restore();
-  }
-
-  /** Written while nobody knew who was signed in, and nobody else has signed in since. */
-  #own(item: Item, subject: Subject): void {
-    item.send = { ...item.send, subject };
-    void this.#stored((store) => store.put(item.send));
-  }
-
-  /** O3: somebody else's. The store keeps it. */
-  #leave(item: Item): void {
-    item.admit({ kind: 'unconfirmed' });
-    this.#drop(item);
   }
 
   /** Somebody may have signed in since it was written, and nobody knows yet who. */
@@ -307,7 +308,8 @@ export class Outbox {
   // ── small things ──────────────────────────────────────────────────────────────────────────────────────────────────
 
   #of(sessionId: SessionId): Item[] {
-    return [...this.#items.values()].filter((item) => item.send.sessionId === sessionId);
+    const items = [...this.#items.values()].filter((item) => item.send.sessionId === sessionId);
+    return items.toSorted((a, b) => a.send.order - b.send.order);
   }
 
   #changed(sessionId: SessionId): void {
@@ -320,7 +322,7 @@ export class Outbox {
     if (this.#storeFailed) return undefined;
     let timer: Timer | undefined;
     const late = new Promise<never>((_, reject) => {
-      timer = this.#options.ports.clock.after(STORE_MS_MAX, () => reject(new Error('The outbox store is silent.')));
+      timer = this.#options.ports.clock.after(STORE_MS_MAX, () => reject(new Error('The outbox is silent.')));
     });
     try {
       return await Promise.race([use(this.#options.store), late]);
@@ -340,25 +342,18 @@ const NOBODYS: Fault = fault(
   'It was written before it was known who was signed in. Send it again, or discard it.',
 );
 
-function refusedSend(clientId: string | undefined): Sent {
-  const why = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Wait until some have arrived.`);
-  return {
-    clientId: (clientId ?? newId('c')) as ClientId,
-    admission: Promise.resolve({ kind: 'refused', fault: why }),
-  };
+const FULL = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Wait until some have arrived.`);
+const REUSED = fault('client-id-reused', 'Another session has a message of this id on its way.');
+
+function refusedSend(clientId: string = newId('c'), why: Fault): Sent {
+  return { clientId: clientId as ClientId, admission: Promise.resolve({ kind: 'refused', fault: why }) };
 }
 
 function shownOf(send: StoredSend, state: SendState): OutboxItem {
   const { subject: _subject, baseUrl: _baseUrl, order: _order, ...message } = send;
-  switch (state.kind) {
-    case 'sending':
-      return { ...message, state: 'sending' };
-    case 'accepted':
-      return { ...message, state: 'accepted', receipt: state.receipt };
-    case 'unconfirmed':
-    case 'refused':
-      return { ...message, state: state.kind, fault: state.fault };
-  }
+  if (state.kind === 'sending') return { ...message, state: state.kind };
+  if (state.kind === 'accepted') return { ...message, state: state.kind, receipt: state.receipt };
+  return { ...message, state: state.kind, fault: state.fault };
 }
 
 /** What the view says of each message that it shows: as good as the receipt. */

@@ -13,7 +13,7 @@ export async function faultOfResponse({ status, headers, body }: ByteStreamRespo
 export function faultOfAnswer({ status, headers, text }: WholeAnswer): Fault {
   const problem = parseProblem(text);
   const byStatus = kindOfStatus(status);
-  const named = typeof problem.fault === 'string' ? problem.fault : byStatus;
+  const named = typeof problem.fault === 'string' ? problem.fault : isBetween(status) ? 'disconnected' : byStatus;
   // A kind without advice under a status that has some is one of a newer gateway's.
   const kind = retryOf(named) === 'no' && retryOf(byStatus) !== 'no' ? byStatus : named;
   const retryAfterMs = problem.retryAfterMs ?? retryAfterMsOf(headers.get('retry-after'));
@@ -36,10 +36,6 @@ function kindOfStatus(status: number): FaultKind {
   switch (status) {
     case 401:
       return 'unauthorized';
-    case 403:
-      return 'forbidden';
-    case 404:
-      return 'route-not-found';
     case 410:
       return 'session-deleted';
     case 429:
@@ -55,6 +51,12 @@ function kindOfStatus(status: number): FaultKind {
       return status >= 500 ? 'internal' : 'invalid-request';
   }
 }
+
+/**
+ * A captive portal's redirect (status 0 where the platform hides it), the 403 of a filter, the 404 of a balancer whose gateway is being
+ * replaced: without a word of the gateway's they say nothing of it, and are gone some time.
+ */
+const isBetween = (status: number): boolean => status < 400 || status === 403 || status === 404;
 
 /** Seconds, as gateways send them; a date would need the server's clock. */
 function retryAfterMsOf(header: string | null): number | undefined {

@@ -14,6 +14,7 @@ import type { SessionSummary } from '@holdfast/protocol/summary';
 
 import type { SessionList, SessionListState } from './api.ts';
 import { Cell } from './cell.ts';
+import type { StreamState } from './event-stream.ts';
 import type { Frames } from './frames.ts';
 import type { Requests } from './requests.ts';
 import { share } from './share.ts';
@@ -50,6 +51,7 @@ export class LiveSessionList implements SessionList {
   /** Of the feed, up to which the rows are known; undefined: none was read. */
   #revision: number | undefined;
   #isWatched = false;
+  #isClosed = false;
   #endFeed: (() => void) | undefined;
 
   constructor(options: SessionListOptions) {
@@ -62,13 +64,13 @@ export class LiveSessionList implements SessionList {
     });
   }
 
-  get size(): number {
-    return this.#rows.size;
-  }
-
   readonly getSnapshot = (): SessionListState => this.#cell.getSnapshot();
   readonly getServerSnapshot = (): SessionListState => this.#cell.getServerSnapshot();
   readonly subscribe = (listener: () => void): (() => void) => this.#cell.subscribe(listener);
+
+  get size(): number {
+    return this.#rows.size;
+  }
 
   more(): Promise<void> {
     return this.#status === 'ready' && this.#next === null ? Promise.resolve() : this.#readPage();
@@ -94,16 +96,17 @@ export class LiveSessionList implements SessionList {
     this.#cell.touch();
   }
 
+  /** Final. */
   close(): void {
-    this.#isWatched = false;
-    this.#endFeed?.();
-    this.#endFeed = undefined;
+    this.#isClosed = true;
+    this.#watched(0);
   }
 
   #watched(readers: number): void {
-    if (readers === 0) return this.close();
-    this.#isWatched = true;
-    void this.#follow();
+    this.#isWatched = readers > 0 && !this.#isClosed;
+    if (this.#isWatched) return void this.#follow();
+    this.#endFeed?.();
+    this.#endFeed = undefined;
   }
 
   /** 4. */
@@ -111,7 +114,11 @@ export class LiveSessionList implements SessionList {
     if (this.#revision === undefined) await this.#readPage();
     if (!this.#isWatched || this.#endFeed !== undefined) return;
     const item = (data: unknown, revision: number): void => this.#item(data as FeedItem, revision);
-    this.#endFeed = this.#options.streams.feed({ item, state: () => {} }, this.#revision ?? null);
+    const state = ({ kind }: StreamState): void => {
+      // The gateway is there again, and what it was asked for at first is still wanted.
+      if (kind === 'reading' && this.#status === 'loading') void this.#readPage();
+    };
+    this.#endFeed = this.#options.streams.feed({ item, state }, this.#revision ?? null);
   }
 
   #item(item: FeedItem, revision: number): void {

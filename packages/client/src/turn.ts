@@ -37,6 +37,7 @@ type Sight =
   | { readonly kind: 'seen'; readonly node: TurnNode; readonly message: Message; readonly settled: boolean }
   | { readonly kind: 'over'; readonly end: TurnEnd };
 
+const NO_TURN = { turnId: undefined };
 const NOTHING_YET: Sight = { kind: 'nothing-yet' };
 
 export class TurnReader implements Turn {
@@ -69,13 +70,12 @@ export class TurnReader implements Turn {
   async stop(options: Omit<StopOptions, 'turnId'> = {}): Promise<StopResult | ChangeResult<'withdrawn'>> {
     const admission = await this.admission;
     const sight = await this.#look(admission);
-    const known = this.#key.kind === 'turn' ? this.#key.turnId : undefined;
-    if (sight.kind === 'seen') return this.#host.stop({ ...options, turnId: sight.node.turnId });
-    if (known !== undefined) return this.#host.stop({ ...options, turnId: known });
-    if (admission.kind !== 'accepted') return { kind: 'not-found' };
-    const withdrawn = await this.#host.withdraw(admission.messageId);
-    if (withdrawn.kind !== 'started') return withdrawn;
-    const turnId = withdrawn.turnId ?? admission.turnId;
+    let { turnId } = sight.kind === 'seen' ? sight.node : this.#key.kind === 'turn' ? this.#key : NO_TURN;
+    if (turnId === undefined && admission.kind === 'accepted') {
+      const withdrawn = await this.#host.withdraw(admission.messageId);
+      if (withdrawn.kind !== 'started') return withdrawn;
+      turnId = withdrawn.turnId ?? admission.turnId;
+    }
     return turnId === undefined ? { kind: 'not-found' } : this.#host.stop({ ...options, turnId });
   }
 
@@ -96,7 +96,8 @@ export class TurnReader implements Turn {
           yield* since.added;
         }
         const end = endOf(sight);
-        if (end !== undefined) return yield* ending(end);
+        if (end?.kind === 'lost' || end?.kind === 'refused') throw new FaultError(end.fault);
+        if (end !== undefined) return yield { type: 'end', end };
         await held(this, changed); // T1
       }
     } finally {
@@ -193,11 +194,6 @@ function endOf(sight: Sight): TurnEnd | undefined {
     ...(message.fault === undefined ? {} : { fault: fault(message.fault, reason ?? `The turn ${outcome}.`) }),
     ...(usage === undefined ? {} : { usage }),
   };
-}
-
-function* ending(end: TurnEnd): Generator<TurnPart, void, void> {
-  if (end.kind === 'lost' || end.kind === 'refused') throw new FaultError(end.fault);
-  yield { type: 'end', end };
 }
 
 /** Why there is no whole answer. */

@@ -212,3 +212,13 @@ test('C1, C2: the gateway in memory answers, cancels and keeps as the real one d
   await client.close();
   expect(gateway.streams).toBe(0);
 });
+
+test('C2: a question to a client that was closed is refused, and goes nowhere', async () => {
+  const gateway = createTestGateway();
+  const btws = new BtwClient({ baseUrl: 'http://test', transport: gateway.transport });
+  await btws.close();
+  const btw = btws.ask('s_1', 'anybody there?');
+  await expect(btw.text()).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+  expect(btw.store.getSnapshot().status).toBe('refused');
+  expect(gateway.requests).toEqual([]);
+});

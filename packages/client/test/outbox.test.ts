@@ -278,6 +278,40 @@ test('R72: what waits for another try when somebody else signs in is sent by nob
   }
 });
 
+test('R25: what an earlier page left goes out before what is written since, also where it is late that one knows whose it is', async () => {
+  for (const identifiedAt of ['first', 'last']) {
+    const store = memoryOutbox();
+    await store.put(anns);
+    const { outbox, asked, sent, clock } = asking(store);
+    void outbox.restore();
+    await outbox.send('s' as never, 'written since');
+    if (identifiedAt === 'last') {
+      await pass(clock, 60_000);
+      asked[0]?.(AWAY);
+      await pass(clock, 500);
+      outbox.hint();
+    }
+    await quiet();
+    asked.at(-1)?.('ann');
+    await pass(clock, 60_000);
+    expect(sent, identifiedAt).toEqual(['anns', 'written since']);
+  }
+});
+
+test('R25: a clock that was set back does not put what is written since before what an earlier page left', async () => {
+  const store = memoryOutbox();
+  await store.put({ ...anns, order: 9e15 });
+  const { outbox, asked, network } = asking(store);
+  network.away = true;
+  void outbox.restore();
+  await quiet();
+  asked[0]?.('ann');
+  await quiet();
+  await outbox.send('s' as never, 'written since');
+  const kept = (await store.all()).toSorted((a, b) => a.order - b.order);
+  expect(kept.map(({ text }) => text)).toEqual(['anns', 'written since']);
+});
+
 test('what another tab discarded is not sent', async () => {
   const gateway = createTestGateway();
   const store = memoryOutbox();
@@ -330,6 +364,28 @@ test('the same client id is the same message, in one process and across two', as
   expect(await c.text()).toBe(await a.text());
   expect(userTexts(gateway, 's_id')).toEqual(['x']);
   await Promise.all([one.close(), two.close()]);
+});
+
+test('a client id that is on its way to another session is refused there, not taken for that message', async () => {
+  const gateway = createTestGateway();
+  const client = clientOf(gateway);
+  const [one, other] = await Promise.all(['s_one', 's_other'].map((id) => client.createSession({ id })));
+  const turns = [await one?.send('x', { clientId: 'c_job' }), await other?.send('y', { clientId: 'c_job' })];
+  expect(await turns[0]?.text()).toBe('You said: x');
+  expect(await turns[1]?.done).toMatchObject({ kind: 'refused', fault: { kind: 'client-id-reused' } });
+  await client.close();
+});
+
+test('a message to a client that was closed is kept by the outbox, and whoever waits for it hears so', async () => {
+  const gateway = createTestGateway();
+  const store = memoryOutbox();
+  const client = clientOf(gateway, { outbox: store, subject: 'ann' });
+  const session = await client.createSession();
+  await client.close();
+  const turn = await session.send('late');
+  expect(await turn.admission).toEqual({ kind: 'unconfirmed' });
+  await expect(turn.text()).rejects.toMatchObject({ fault: { kind: 'cancelled' } });
+  expect(await store.all()).toMatchObject([{ text: 'late' }]);
 });
 
 test('sessions do not wait for each other, and an outbox that is full says so', async () => {

@@ -25,8 +25,17 @@ test('a kind of a newer gateway: its name where nothing helps, its status where 
 
 test('what a proxy says is read by its status, whatever its body looks like', () => {
   expect(answer(502, '<html>Bad gateway</html>').kind).toBe('disconnected');
-  expect(answer(404, { fault: { faultstring: 'no route' } }).kind).toBe('route-not-found');
   expect(answer(500, 'null').kind).toBe('internal');
   expect(answer(418, '').kind).toBe('invalid-request');
+  expect(answer(413, '<html>').kind).toBe('invalid-request');
   expect(answer(429, '', '7')).toMatchObject({ kind: 'rate-limited', retryAfterMs: 7_000 });
+});
+
+test('E4: a redirect, a 403 or a 404 of a proxy says nothing of the gateway’s sessions and routes: it is a lost connection', () => {
+  for (const status of [0, 302, 403, 404]) {
+    expect(answer(status, '<html>Sign in to the Wi-Fi</html>').kind).toBe('disconnected');
+    expect(answer(status, { fault: { faultstring: 'no route' } }).kind).toBe('disconnected');
+  }
+  expect(answer(403, { fault: 'forbidden', detail: 'not yours' }).kind).toBe('forbidden');
+  expect(answer(404, { fault: 'not-known-yet', detail: 'new' }).kind).toBe('not-known-yet');
 });

@@ -24,7 +24,14 @@ export function useBtw(sessionId: string, open: () => BtwClient): SideQuestion {
     opener.current = open;
   }, [open]);
   useEffect(() => () => btw?.cancel(), [btw]);
-  useEffect(() => () => void client.current?.close(), []);
+  useEffect(
+    () => () => {
+      void client.current?.close();
+      // A view that was hidden (`Activity`) comes back, and asks with a new one.
+      client.current = undefined;
+    },
+    [],
+  );
   const state = useSelected<BtwState | null, BtwState | null>(btw?.store ?? NOTHING, whole);
   return useMemo(
     () => ({

@@ -1,8 +1,9 @@
 /** What the browser test runs inside of a page: small trees over a gateway in memory, with everything they do counted. */
 /* oxlint-disable react/no-unstable-nested-components -- a case is no component: each makes its own, once */
-import { createClient, type HoldfastClient } from '@holdfast/client';
+import { BtwClient, createClient, type HoldfastClient } from '@holdfast/client';
 import { createTestGateway, type TestGateway } from '@holdfast/client/testing';
 import {
+  Activity,
   memo,
   startTransition,
   StrictMode,
@@ -18,12 +19,14 @@ import { renderToString } from 'react-dom/server.browser';
 
 import {
   HoldfastProvider,
+  useBtw,
   useComposer,
   useConnection,
   useMessage,
   useSession,
   useSessions,
   useTurnEnd,
+  type SideQuestion,
 } from '../src/index.ts';
 
 const frame = (): Promise<void> => new Promise((resolve) => requestAnimationFrame(() => resolve()));
@@ -133,6 +136,34 @@ const cases: Readonly<Record<string, () => Promise<void>>> = {
     check(`the list rendered ${commits.get('list')} times`, (commits.get('list') ?? 0) <= 8);
     const streamed = [...commits].filter(([id]) => !before.has(id) && id.startsWith('a_'));
     check(`the answer was committed ${streamed[0]?.[1]} times for 200 words`, (streamed[0]?.[1] ?? 0) <= 70);
+    await world.end();
+  },
+
+  async 'C2: a view that was hidden and is shown again asks as before'() {
+    const world = openWorld();
+    const { id } = await world.client.createSession();
+    await (await world.client.session(id).send('first')).text();
+    const open = (): BtwClient => new BtwClient({ baseUrl: 'http://test', transport: world.gateway.transport });
+    let side: SideQuestion | undefined;
+    function Side(): ReactElement {
+      const asked = useBtw(id, open);
+      useLayoutEffect(() => {
+        side = asked;
+        return () => (side = undefined);
+      });
+      return <p>{asked.state?.status}</p>;
+    }
+    for (const question of ['why', 'and then']) {
+      world.render(<Activity mode="visible">{<Side />}</Activity>);
+      await until(() => side !== undefined);
+      flushSync(() => side?.ask(question));
+      await until(() => world.box.textContent === 'completed');
+      check(`${question} was not kept`, (await side?.keep())?.kind === 'ok');
+      world.render(<Activity mode="hidden">{<Side />}</Activity>);
+      await until(() => side === undefined);
+      // What is hidden ends its effects a little later.
+      await frame();
+    }
     await world.end();
   },
 

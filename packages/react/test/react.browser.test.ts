@@ -60,6 +60,7 @@ function listen(page: Page): string[] {
 
 const NAMES = [
   'E7: a token renders its own message alone, once a frame, and nobody else',
+  'C2: a view that was hidden and is shown again asks as before',
   'B3: strict mode mounts twice and follows once; unmounting leaves nothing',
   'concurrent rendering: what one commit shows is of one state',
   'an inline selector that makes a new object each time renders only when its parts change',
