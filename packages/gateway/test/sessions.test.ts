@@ -3,7 +3,7 @@
  */
 import { rehearse } from '@holdfast/agents';
 import { describe, expect, test, vi } from 'vitest';
-import { openApi, textOf } from './harness.ts';
+import { openApi, textOf, type Json } from './harness.ts';
 
 describe('sessions', () => {
   test('a session is created once, whatever is retried', async () => {
@@ -271,6 +271,28 @@ describe('turns', () => {
     const before = await api.call('GET', `/v1/sessions/${id}/messages?before=${page.body.before}&limit=2`);
     expect(before.body.turns.map(({ turn }: { turn: { turnId: string } }) => turn.turnId)).toEqual([sent[0].turnId]);
     expect(before.body.before).toBeNull();
+  });
+
+  test('a page of large turns ends before its limit, and is gone on from', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    const sent: string[] = [];
+    for (let n = 0; n < 6; n += 1) {
+      sent.push((await api.send(id, `/scene plain tokens=3 rate=5000 seed=${n}${' '.repeat(900_000)}`)).body.turnId);
+      await stream.untilType('stream-end');
+    }
+    const read: string[] = [];
+    const sizes: number[] = [];
+    for (let before = sent[5]; before !== null;) {
+      const { body } = await api.call('GET', `/v1/sessions/${id}/messages?before=${before}&limit=200`);
+      read.unshift(...body.turns.map(({ turn }: Json) => turn.turnId));
+      sizes.push(JSON.stringify(body).length);
+      before = body.before;
+    }
+    expect(read).toEqual(sent.slice(0, 5));
+    expect(sizes.length).toBeGreaterThan(1);
+    expect(Math.max(...sizes)).toBeLessThan(8_000_000);
   });
 
   test('an export is the whole log, with an end', async () => {

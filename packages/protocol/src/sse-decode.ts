@@ -27,9 +27,9 @@ export interface SseHandlers {
 
 /** In UTF-16 units, of which a byte gives at most one. */
 export interface SseLimits {
-  /** 16 Mi. Above it: `line-too-large`. */
+  /** 256 Mi: a snapshot is one line, and holds fifty turns with all that their tools said. Above it: `line-too-large`. */
   readonly lineCharsMax?: number;
-  /** All `data` of an event together; 16 Mi. Above it: `event-too-large`. */
+  /** All `data` of an event together; 256 Mi. Above it: `event-too-large`. */
   readonly eventCharsMax?: number;
 }
 
@@ -45,7 +45,7 @@ const SPACE = 32;
 const COLON = 58;
 
 export function createSseDecoder(handlers: SseHandlers, limits: SseLimits = {}): SseDecoder {
-  const { lineCharsMax = 16 * MIB, eventCharsMax = 16 * MIB } = limits;
+  const { lineCharsMax = 256 * MIB, eventCharsMax = 256 * MIB } = limits;
   let id: string | undefined;
   let event = '';
   let data = '';

@@ -55,7 +55,7 @@ export interface Attachment {
   readonly subscription: Subscription;
 }
 
-/** A page of settled turns, oldest first, with the edges to read on from. */
+/** A page of settled turns, oldest first, with the edges to read on from. Large turns make it end before its limit. */
 export interface MessagePage {
   readonly turns: readonly { readonly node: TurnNode; readonly messages: readonly Message[] }[];
   /** Pass as `before` to read the page before this one; null at the beginning. */

@@ -3,7 +3,8 @@
  *
  *  1. A snapshot holds what the log held when it was asked for; its cursor names the last entry in it (R52).
  *  2. A cursor is served only if its record is there; any other gets a snapshot, and the reason (R55, R60).
- *  3. What has left the view's window is read from the rows: a page of a long session costs what it shows.
+ *  3. What has left the view's window is read from the rows: a page of a long session costs what it shows, and ends with the
+ *     turn that makes it longer than `PAGE_CHARS_MAX`.
  */
 import {
   fault,
@@ -21,6 +22,8 @@ import type { LiveSession, LiveSessions, NotLive } from './live.ts';
 import { faultOf, refused } from './refusal.ts';
 import { loadTurn, streamOf } from './rows.ts';
 import type { Attachment, MessagePage, Place, Result, SessionService } from './service.ts';
+
+const PAGE_CHARS_MAX = 4 * 1024 * 1024;
 
 export class Views {
   readonly #log: Log;
@@ -91,10 +94,12 @@ export class Views {
       return refused(fault('message-not-found', `Session ${sessionId} has no such message or turn.`));
     const turns: { readonly node: TurnNode; readonly messages: MessagePage['turns'][number]['messages'] }[] = [];
     let next = from;
-    while (next !== null && turns.length < page.limit) {
+    let chars = 0;
+    while (next !== null && turns.length < page.limit && chars < PAGE_CHARS_MAX) {
       const found = await this.turn(sessionId, next);
       if (found.kind !== 'ok') break;
       turns.push({ node: found.node, messages: found.messages });
+      chars += JSON.stringify(found.messages).length;
       next = found.node.parent;
     }
     const before = next === null ? null : (turns.at(-1)?.node.turnId ?? null);

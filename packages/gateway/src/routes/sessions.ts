@@ -25,8 +25,9 @@ import {
 import { ownerFilter } from '../auth/principal.ts';
 import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';
-import { created, empty, failed, ok, type Reply } from '../http/reply.ts';
+import { created, empty, failed, json, ok, type Reply } from '../http/reply.ts';
 import { get, post, type Route } from '../http/route.ts';
+import { encodeOnce } from '../stream/encode.ts';
 import { isFault, commandName, type Access } from './access.ts';
 
 const limitSchema = (fallback: number, max: number): z.ZodType<number> =>
@@ -49,7 +50,12 @@ export function sessionRoutes({ service, feed }: Context, access: Access): reado
     const found = await service.snapshot(sessionId);
     if (found.kind === 'fault') return failed(found.fault);
     const { view, cursor } = found;
-    return ok({ session: summaryOf(sessionId, view), view, seq: view.seq, cursor: formatCursor(cursor) });
+    return json(
+      encodeOnce(view, 'answer', () => {
+        const body = { session: summaryOf(sessionId, view), view, seq: view.seq, cursor: formatCursor(cursor) };
+        return Buffer.from(JSON.stringify(body));
+      }),
+    );
   };
 
   return [

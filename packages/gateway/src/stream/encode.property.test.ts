@@ -1,9 +1,10 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { EMPTY_VIEW, type View } from '@holdfast/protocol';
 import { createSseDecoder, type SseEvent } from '@holdfast/protocol/sse-decode';
 import type { LogRecord } from '@holdfast/log';
 import { chunkOf, payloadOf } from './chunk.ts';
-import { EntryEncoder, encodeRecords } from './encode.ts';
+import { EntryEncoder, encodeOnce, encodeRecords } from './encode.ts';
 
 /** By the rules of chunked coding alone, digit by digit: not by our own reader of it. */
 function unchunk(bytes: Buffer): Buffer {
@@ -95,4 +96,14 @@ test('two types of one shape are told apart', () => {
   // Length and the signs that the look-up takes are the same.
   for (const type of ['axcxxe', 'aycyye', 'axcxxe'])
     expect(eventsIn(unchunk(encodeRecords([record(type)], '')))[0]?.event).toBe(type);
+});
+
+test('a view is encoded once for all who ask, and for each purpose', () => {
+  let made = 0;
+  const encode = (): Buffer => Buffer.from(String((made += 1)));
+  const views: View[] = [{ ...EMPTY_VIEW }, { ...EMPTY_VIEW }];
+  const asked = views.flatMap((view) =>
+    ['snapshot', 'snapshot', 'answer'].map((what) => encodeOnce(view, what, encode)),
+  );
+  expect(asked.map(String)).toEqual(['1', '1', '2', '3', '3', '4']);
 });

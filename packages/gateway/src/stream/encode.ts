@@ -12,8 +12,9 @@
  * 3. A batch is one chunk of the response, framed here once and not again for each reader (`chunk.ts`).
  * 4. Readers at one place are handed the same batch object one after the other, so remembering the last one is enough to
  *    encode a batch once for all its readers.
+ * 5. A view is encoded once for all who ask while it is the latest: that of a long session has tens of megabytes.
  */
-import { encodeFrame, HEARTBEAT, type Frame } from '@holdfast/protocol';
+import { encodeFrame, HEARTBEAT, type Frame, type View } from '@holdfast/protocol';
 import type { LogRecord } from '@holdfast/log';
 import { CHUNK_HEAD_BYTES, chunkHead, chunkOf, CHUNK_TAIL_BYTES, endChunk } from './chunk.ts';
 
@@ -24,6 +25,17 @@ const FRAME_END_BYTES = 2;
 /** A control frame, as a chunk. */
 export const encodeControl = (frame: Frame): Buffer => chunkOf(Buffer.from(encodeFrame(frame)));
 export const heartbeatChunk: Buffer = chunkOf(Buffer.from(HEARTBEAT));
+
+const encodedByView = new WeakMap<View, Map<string, Buffer>>();
+
+/** Rule 5. @param what is made of the view: a name for what differs by nothing else */
+export function encodeOnce(view: View, what: string, encode: () => Buffer): Buffer {
+  const encoded = encodedByView.get(view) ?? new Map<string, Buffer>();
+  encodedByView.set(view, encoded);
+  const bytes = encoded.get(what) ?? encode();
+  encoded.set(what, bytes);
+  return bytes;
+}
 
 /** Rule 4: one for streams of one session, one for multiplexed ones. */
 interface Remembered {

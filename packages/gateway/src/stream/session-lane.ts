@@ -8,7 +8,7 @@
 import { fault, formatCursor, type Fault, type SessionId, type SnapshotFrame } from '@holdfast/protocol';
 import type { Delivery, Subscription } from '@holdfast/log';
 import type { Attachment, SessionService } from '@holdfast/session';
-import { encodeControl, type EntryEncoder } from './encode.ts';
+import { encodeControl, encodeOnce, type EntryEncoder } from './encode.ts';
 import type { Lane, Reader } from './reader.ts';
 
 export interface SessionLaneOptions {
@@ -66,10 +66,8 @@ export class SessionLane implements Lane {
       view: snapshot.view,
       ...(resync === undefined ? {} : { reason: resync }),
     };
-    return encodeControl({
-      event: resync === undefined ? 'snapshot' : 'resync',
-      data: JSON.stringify(frame),
-    });
+    const event = resync === undefined ? 'snapshot' : 'resync';
+    return encodeOnce(snapshot.view, resync ?? event, () => encodeControl({ event, data: JSON.stringify(frame) }));
   }
 
   readonly #take = (delivery: Delivery): void => {
