@@ -2,7 +2,14 @@
  * The gateway that a command talks to: the one that is named by flag or environment, else the one that runs on this
  * machine's data directory, whose address and token stand there in a file that only its user can read.
  */
-import { createClient, createCredentials, type Credentials, type HoldfastClient } from '@holdfast/client';
+import { X509Certificate } from 'node:crypto';
+import {
+  createClient,
+  createCredentials,
+  type Credentials,
+  type HoldfastClient,
+  type Transport,
+} from '@holdfast/client';
 import { nodeTransport } from '@holdfast/client/node';
 import { readLocalGateway, type LocalGateway } from '@holdfast/gateway/local';
 import { fault, FaultError } from '@holdfast/protocol/fault';
@@ -18,12 +25,15 @@ export interface GatewayAddress {
   /** Without a slash at its end. */
   readonly url: string;
   readonly credentials: Credentials;
+  /** A new one, for whoever closes it. */
+  readonly transport: () => Transport;
 }
 
 /** @throws FaultError with the cure where there is none */
 export async function findGateway({ url, token }: ConnectOptions): Promise<GatewayAddress> {
   const named = url === undefined ? undefined : checkUrl(url);
-  if (named !== undefined && token !== undefined) return { url: named, credentials: createCredentials({ token }) };
+  if (named !== undefined && token !== undefined)
+    return { url: named, credentials: createCredentials({ token }), transport: () => nodeTransport() };
   const { data } = readConfig();
   const local = await readLocalGateway(data);
   if (local === undefined && named === undefined)
@@ -34,8 +44,27 @@ export async function findGateway({ url, token }: ConnectOptions): Promise<Gatew
       ),
     );
   const address = named ?? local?.url ?? '';
-  if (token !== undefined) return { url: address, credentials: createCredentials({ token }) };
-  return { url: address, credentials: localCredentials(data, address, local) };
+  return {
+    url: address,
+    credentials: token === undefined ? localCredentials(data, address, local) : createCredentials({ token }),
+    transport: () => (local?.url === address ? localTransport(local) : nodeTransport()),
+  };
+}
+
+/** To the gateway on this machine. It is known by its certificate alone, whatever that says of names and authorities. */
+export function localTransport({ cert }: Pick<LocalGateway, 'cert'>): Transport {
+  if (cert === undefined) return nodeTransport();
+  const known = new X509Certificate(cert);
+  return nodeTransport({
+    tls: {
+      ca: cert,
+      allowPartialTrustChain: true,
+      checkServerIdentity: (_host, { raw }) =>
+        known.raw.equals(raw)
+          ? undefined
+          : new Error('it shows another certificate than the gateway on this machine has'),
+    },
+  });
 }
 
 /** The gateway's own token, anew at each of its starts: a command that outlives a restart reads it again. */
@@ -65,8 +94,8 @@ export async function withClient<T>(
   run: (client: HoldfastClient, gateway: GatewayAddress) => Promise<T>,
 ): Promise<T> {
   const gateway = await findGateway(options);
-  const { url, credentials } = gateway;
-  const client = createClient({ baseUrl: url, transport: nodeTransport(), credentials });
+  const { url, credentials, transport } = gateway;
+  const client = createClient({ baseUrl: url, transport: transport(), credentials });
   try {
     return await run(client, gateway);
   } finally {

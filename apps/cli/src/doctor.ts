@@ -10,9 +10,11 @@ import { connect, createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
-import { openAgents, readLocalGateway, type Config } from '@holdfast/gateway';
+import { openByteStream } from '@holdfast/client';
+import { openAgents, readLocalGateway, type Config, type LocalGateway } from '@holdfast/gateway';
 import { checkDirectory, DATABASE_FILE } from '@holdfast/log/sqlite';
 import { readConfig } from './config.ts';
+import { localTransport } from './connect.ts';
 import { EXIT, explain } from './failure.ts';
 import { json } from './text.ts';
 
@@ -143,7 +145,7 @@ async function checkDisk({ data }: Config): Promise<Finding> {
 
 async function checkGateway({ data, host, port }: Config): Promise<Finding> {
   const local = await readLocalGateway(data);
-  if (local !== undefined && (await isReady(local.url))) return good(`runs as process ${local.pid} at ${local.url}`);
+  if (local !== undefined && (await isReady(local))) return good(`runs as process ${local.pid} at ${local.url}`);
   if (port === 0) return good('does not run');
   const refusal = await listenRefusal(host, port);
   if (refusal === undefined) return good(`does not run; ${host}:${port} is free`);
@@ -152,11 +154,14 @@ async function checkGateway({ data, host, port }: Config): Promise<Finding> {
   return bad(`${host}:${port} cannot be listened on (${refusal}). Correct HOLDFAST_HOST and HOLDFAST_PORT.`);
 }
 
-const isReady = (url: string): Promise<boolean> =>
-  fetch(`${url}/readyz`, { signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) }).then(
-    ({ ok }) => ok,
+async function isReady(local: LocalGateway): Promise<boolean> {
+  await using connection = localTransport(local).open();
+  const request = { url: `${local.url}/readyz`, signal: AbortSignal.timeout(PROBE_TIMEOUT_MS) };
+  return await openByteStream(connection, request).then(
+    ({ status }) => status === 200,
     () => false,
   );
+}
 
 /** The system's word against it; undefined: it can be listened on. */
 function listenRefusal(host: string, port: number): Promise<string | undefined> {

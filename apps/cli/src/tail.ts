@@ -5,7 +5,6 @@
  * 1. What was printed is exactly what was read: no entry twice, none left out. Where that cannot be kept it fails.
  */
 import { EventStreamClient } from '@holdfast/client';
-import { nodeTransport } from '@holdfast/client/node';
 import { parseCursor } from '@holdfast/protocol/cursor';
 import type { Entry } from '@holdfast/protocol/entry';
 import { fault, FaultError } from '@holdfast/protocol/fault';
@@ -42,7 +41,7 @@ export async function tail(session: string, options: TailOptions): Promise<void>
 async function print(sessionId: SessionId, gateway: GatewayAddress, options: TailOptions, upTo: number): Promise<void> {
   const end = Promise.withResolvers<void>();
   const stream = new EventStreamClient({
-    transport: nodeTransport(),
+    transport: gateway.transport(),
     baseUrl: gateway.url,
     credentials: gateway.credentials,
     target: { kind: 'session', sessionId, place: options.after },

@@ -10,7 +10,6 @@ import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:os';
 import { TerminalClient, type Terminal, type TerminalExit, type TerminalSize } from '@holdfast/client';
-import { nodeTransport } from '@holdfast/client/node';
 import { findGateway, type ConnectOptions } from './connect.ts';
 import { EXIT } from './failure.ts';
 import { json, oneLine } from './text.ts';
@@ -27,8 +26,9 @@ const LEAVE = 0x1d;
 const END_OF_INPUT = '\u0004';
 
 export async function terminal(command: readonly string[], options: TerminalOptions): Promise<void> {
-  const { url, credentials } = await findGateway(options);
-  const transport = nodeTransport();
+  const gateway = await findGateway(options);
+  const { url, credentials } = gateway;
+  const transport = gateway.transport();
   const terminals = new TerminalClient({ baseUrl: url, transport, credentials });
   try {
     if (options.list) return await list(terminals, options.json);

@@ -7,8 +7,15 @@ import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createWriteStream, existsSync } from 'node:fs';
 import { readFile, rename, rm } from 'node:fs/promises';
-import type { SessionSummary } from '@holdfast/client';
-import { fault, FaultError, type Problem } from '@holdfast/protocol/fault';
+import {
+  faultOfResponse,
+  openWithCredentials,
+  type ByteStreamRequest,
+  type Connection,
+  type SafeByteStream,
+  type SessionSummary,
+} from '@holdfast/client';
+import { fault, FaultError } from '@holdfast/protocol/fault';
 import { call, withClient, type ConnectOptions, type GatewayAddress } from './connect.ts';
 import { badInput } from './failure.ts';
 
@@ -36,9 +43,11 @@ export async function exportSession(session: string, file: string | undefined, o
 }
 
 async function write(session: string, gateway: GatewayAddress, target: NodeJS.WritableStream): Promise<void> {
-  const response = await ask(gateway, 'GET', `/v1/sessions/${encodeURIComponent(session)}/export`);
+  await using connection = gateway.transport().open();
+  const path = `/v1/sessions/${encodeURIComponent(session)}/export`;
+  const body = await ask(connection, gateway, path);
   let last = Buffer.alloc(0);
-  for await (const chunk of response.body ?? []) {
+  for await (const chunk of body) {
     if (!target.write(chunk)) await once(target, 'drain');
     last = Buffer.concat([last, chunk]).subarray(-END_BYTES);
   }
@@ -50,31 +59,22 @@ export async function importSession(file: string, options: ConnectOptions): Prom
   const bytes = await readFile(file);
   await withClient(options, async (client, gateway) => {
     await call(client, 'GET', '/v1/me');
-    const response = await ask(gateway, 'POST', '/v1/import', bytes);
-    const { session } = (await response.json()) as { readonly session: SessionSummary };
+    await using connection = gateway.transport().open();
+    const headers = { 'content-type': 'application/x-ndjson', 'idempotency-key': randomUUID() };
+    const answer = await ask(connection, gateway, '/v1/import', { method: 'POST', headers, body: bytes });
+    const { session } = JSON.parse(await answer.text()) as { readonly session: SessionSummary };
     process.stdout.write(`${session.sessionId}\n`);
   });
 }
 
 /** For bodies that are no JSON. @throws FaultError what the gateway says against it */
 async function ask(
+  connection: Connection,
   { url, credentials }: GatewayAddress,
-  method: 'GET' | 'POST',
   path: string,
-  body?: Uint8Array<ArrayBuffer>,
-): Promise<Response> {
-  const token = credentials.token();
-  const response = await fetch(url + path, {
-    method,
-    headers: {
-      ...(token === undefined ? {} : { authorization: `Bearer ${token}` }),
-      ...(body === undefined ? {} : { 'content-type': 'application/x-ndjson', 'idempotency-key': randomUUID() }),
-    },
-    ...(body === undefined ? {} : { body }),
-  });
-  if (response.ok) return response;
-  const problem = (await response.json().catch(() => ({}))) as Partial<Problem>;
-  throw new FaultError(
-    fault(problem.fault ?? 'internal', problem.detail ?? `The gateway answered ${response.status}. Try again.`),
-  );
+  request: Omit<ByteStreamRequest, 'url'> = {},
+): Promise<SafeByteStream> {
+  const response = await openWithCredentials(connection, { ...request, url: url + path }, credentials);
+  if (response.status < 300) return response.body;
+  throw new FaultError(await faultOfResponse(response));
 }

@@ -7,6 +7,7 @@ import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { expect, test } from 'vitest';
+import { TLS_CERT, TLS_KEY } from '../../../packages/gateway/test/tls.ts';
 import { BIN, environment, run, runJson, temporaryDir } from './holdfast.ts';
 
 interface Finding {
@@ -26,6 +27,24 @@ test('doctor beside a running gateway: all is well, and it says where it runs', 
   expect(found.filter((one) => one.finding === 'bad')).toEqual([]);
   expect(finding(found, 'gateway')?.text).toContain(gateway.url);
   expect(finding(found, 'database')).toMatchObject({ finding: 'good' });
+});
+
+test('commands beside a gateway that serves https know it by its certificate, which is of another name', async () => {
+  await using dir = await temporaryDir();
+  const [cert, key] = [path.join(dir.path, 'cert.pem'), path.join(dir.path, 'key.pem')];
+  await Promise.all([writeFile(cert, TLS_CERT), writeFile(key, TLS_KEY)]);
+  const env = environment(dir.path);
+  const gateway = await dir.serve({ HOLDFAST_TLS_CERT: cert, HOLDFAST_TLS_KEY: key });
+  expect(finding(await runJson<Finding>(['doctor'], env), 'gateway')?.text).toContain(gateway.url);
+  expect(await run(['chat', 's_1', '--new'], env, `${scene}\n`)).toMatchObject({ code: 0 });
+  expect(await run(['tail', 's_1', '--no-follow'], env)).toMatchObject({ code: 0 });
+  const file = path.join(dir.path, 's_1.jsonl');
+  expect(await run(['export', 's_1', file], env)).toMatchObject({ code: 0 });
+  expect(await run(['import', file], env)).toMatchObject({ code: 0 });
+  // By another address it is whoever says so.
+  const elsewhere = await run(['sessions', '--url', gateway.url.replace('127.0.0.1', 'localhost')], env);
+  expect(elsewhere.code).toBe(1);
+  expect(elsewhere.err).toContain('self-signed');
 });
 
 test('doctor makes nothing, not even the data directory', async () => {

@@ -144,7 +144,7 @@ export async function serve(data: string, more: Env = {}, node: string = process
   child.stderr.setEncoding('utf8').on('data', (text: string) => (err += text));
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const [ready, link] = [await lines.next(), await lines.next()].map((line) => String(line.value));
-  const url = /^holdfast ready (http:\S+)$/.exec(ready ?? '')?.[1];
+  const url = /^holdfast ready (https?:\S+)$/.exec(ready ?? '')?.[1];
   if (url === undefined) throw new Error(`The gateway did not start: ${err}`);
   const clients: HoldfastClient[] = [];
   const end = async (signal: 'SIGTERM' | 'SIGINT' | 'SIGKILL'): Promise<number | string> => {

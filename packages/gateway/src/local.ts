@@ -1,6 +1,6 @@
 /**
- * How programs of the same user find a running gateway: a file in the data directory with its address and an admin token of
- * this process alone.
+ * How programs of the same user find a running gateway: a file in the data directory with its address, an admin token of this
+ * process alone and, where it serves https, its certificate, by which they know it: that is of a name, not of this machine's address.
  *
  * 1. Only the user can read it (0600), and it is replaced as a whole: a reader sees one gateway's or none's.
  * 2. It is there before the first request is answered, which is why it is written in one turn of the event loop: a command that
@@ -17,6 +17,8 @@ export interface LocalGateway {
   readonly url: string;
   readonly pid: number;
   readonly token: string;
+  /** PEM; undefined: it serves http. */
+  readonly cert?: string;
 }
 
 /** @returns how to remove it. */
@@ -36,10 +38,9 @@ export function announceLocally(directory: string, gateway: LocalGateway): () =>
 export async function readLocalGateway(directory: string): Promise<LocalGateway | undefined> {
   try {
     const found = JSON.parse(await readFile(join(directory, FILE), 'utf8')) as Partial<LocalGateway>;
-    const { url, pid, token } = found;
-    return typeof url === 'string' && typeof pid === 'number' && typeof token === 'string'
-      ? { url, pid, token }
-      : undefined;
+    const { url, pid, token, cert } = found;
+    if (typeof url !== 'string' || typeof pid !== 'number' || typeof token !== 'string') return undefined;
+    return { url, pid, token, ...(typeof cert === 'string' ? { cert } : {}) };
   } catch {
     return undefined;
   }

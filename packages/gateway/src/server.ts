@@ -121,13 +121,20 @@ class Gateway implements RunningGateway {
     this.#closers.unshift(() => closeServer(this.#server));
     const { logger, announce, defaultAgent } = this.#parts;
     // With nothing awaited since the port was bound.
-    if (this.#config.store.kind !== 'memory')
-      this.#closers.unshift(
-        announceLocally(this.#config.data, { url: this.url, pid: process.pid, token: this.adminToken }),
-      );
+    if (this.#config.store.kind !== 'memory') this.#closers.unshift(this.#announceLocally());
     await announce(this.url);
     this.#phase = 'ready';
     logger.info({ address: this.url, store: this.#config.store.kind, agent: defaultAgent }, 'ready');
+  }
+
+  #announceLocally(): Closer {
+    const { data, tls } = this.#config;
+    return announceLocally(data, {
+      url: this.url,
+      pid: process.pid,
+      token: this.adminToken,
+      ...(tls.cert === undefined ? {} : { cert: readPem('HOLDFAST_TLS_CERT', tls.cert).toString() }),
+    });
   }
 
   async startLink(): Promise<string> {

@@ -4,7 +4,6 @@
  * 1. What is not kept leaves nothing; another question, Ctrl-C and leaving cancel the one that is being answered.
  */
 import { BtwClient, type Btw } from '@holdfast/client';
-import { nodeTransport } from '@holdfast/client/node';
 import type { GatewayAddress } from '../connect.ts';
 import { oneLine } from '../text.ts';
 import type { Stage } from './conversation.ts';
@@ -14,9 +13,9 @@ export class Asides {
   readonly #client: BtwClient;
   #last: Btw | undefined;
 
-  constructor(stage: Stage, { url, credentials }: GatewayAddress) {
+  constructor(stage: Stage, { url, credentials, transport }: GatewayAddress) {
     this.#stage = stage;
-    this.#client = new BtwClient({ baseUrl: url, credentials, transport: nodeTransport() });
+    this.#client = new BtwClient({ baseUrl: url, credentials, transport: transport() });
   }
 
   /** @returns whether the line was meant for here. */
