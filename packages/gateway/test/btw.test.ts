@@ -1,6 +1,7 @@
 /** Side questions on real sockets: beside the turn, cancelled, taken up again, kept. */
 import { expect, test } from 'vitest';
 import { sleepOn, systemClock, type Agent, type Clock } from '@holdfast/session';
+import { configOf } from '../src/index.ts';
 import { openApi, type Api, type EventReader, type StreamEvent } from './harness.ts';
 
 const ask = (api: Api, sessionId: string, question: string, more: object = {}): Promise<EventReader> =>
@@ -232,6 +233,22 @@ test('C1: four questions of one person at once; the fifth is asked to wait', asy
   for (const one of four) await one.untilType('btw-end');
   const later = await ask(api, sessionId, 'one more');
   await later.untilType('btw-end');
+});
+
+test('C1: a question for which there is no reader is refused, and not asked', async () => {
+  const gated = gatedAgent();
+  const limits = { ...configOf({}).limits, readersPerSubjectMax: 1 };
+  const api = await openApi({ limits }, { agents: [gated.agent] });
+  const sessionId = await settled(api);
+  const metrics = async (): Promise<string> => (await api.call('GET', '/metrics')).text;
+  await expect.poll(metrics).toContain('holdfast_readers 0');
+  const held = await api.stream('/v1/feed');
+  await held.next();
+  const body = { question: 'why?', clientId: 'c-1' };
+  const refused = await api.call('POST', `/v1/sessions/${sessionId}/btw`, body);
+  expect(refused.body).toMatchObject({ status: 429, fault: 'too-many-readers' });
+  expect(await metrics()).toContain('holdfast_btws_running 0');
+  expect(gated.asked).toBe(0);
 });
 
 test('C1: an agent that answers no questions, a session without a turn, and somebody else’s question', async () => {

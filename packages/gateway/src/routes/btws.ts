@@ -4,16 +4,19 @@
  * 1. A question is streamed to who asks it; a connection that breaks can be taken up again for ten seconds (`GET` with
  *    `Last-Event-ID`), on any node. After that it is cancelled.
  * 2. It is its asker's alone.
+ * 3. A place among the readers comes first: what is refused has asked nothing.
  */
 import { z } from 'zod';
-import { fault, parseCursor, type BtwId, type Cursor, type SessionId } from '@holdfast/protocol';
+import { fault, parseCursor, type BtwId, type ClientId, type Cursor, type SessionId } from '@holdfast/protocol';
 import { askBtwBody, btwIdSchema } from '@holdfast/protocol/schema';
+import type { BtwAttachment } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
 import type { Context } from '../context.ts';
 import { empty, failed, ok, type Reply } from '../http/reply.ts';
 import type { Route } from '../http/route.ts';
 import { BtwLane } from '../stream/btw-lane.ts';
 import { openStream } from '../stream/open-stream.ts';
+import type { Reader } from '../stream/reader.ts';
 import type { Access } from './access.ts';
 
 const EVENT_STREAM = { mediaType: 'text/event-stream' } as const;
@@ -30,22 +33,32 @@ const keptSchema = z
   .meta({ id: 'BtwKept' });
 
 export function btwRoutes({ service: { btws }, readers, logger }: Context, access: Access): readonly Route[] {
-  async function read(
-    principal: Principal,
-    sessionId: SessionId,
-    btwId: BtwId,
-    after: Cursor | undefined,
-  ): Promise<Reply> {
+  const laneOf = (reader: Reader, attachment: BtwAttachment, sessionId: SessionId, btwId: BtwId): BtwLane =>
+    new BtwLane(reader, attachment, (error) =>
+      logger.error({ sessionId, btwId, error: String(error) }, 'a stream failed'),
+    );
+
+  /** Rule 3. */
+  const ask = (principal: Principal, sessionId: SessionId, clientId: ClientId, question: string): Promise<Reply> =>
+    openStream(readers, principal, async (reader) => {
+      const asked = await btws.ask(sessionId, { clientId, author: principal.subject, question });
+      if (asked.kind === 'fault') return asked.fault;
+      const { btwId } = asked;
+      const attached = await btws.attach(sessionId, btwId, principal.subject, undefined);
+      if (attached.kind === 'fault') return attached.fault;
+      reader.addLane(laneOf(reader, attached, sessionId, btwId));
+      return undefined;
+    });
+
+  async function read(principal: Principal, sessionId: SessionId, btwId: BtwId, after: Cursor): Promise<Reply> {
     const attached = await btws.attach(sessionId, btwId, principal.subject, after);
     if (attached.kind === 'fault') return failed(attached.fault);
     if (attached.isOver) {
       attached.leave();
       return empty;
     }
-    const onError = (error: unknown): void =>
-      logger.error({ sessionId, btwId, error: String(error) }, 'a stream failed');
     const reply = await openStream(readers, principal, (reader) => {
-      reader.addLane(new BtwLane(reader, attached, onError));
+      reader.addLane(laneOf(reader, attached, sessionId, btwId));
       return Promise.resolve(undefined);
     });
     if (reply.kind === 'fault') attached.leave();
@@ -60,10 +73,8 @@ export function btwRoutes({ service: { btws }, readers, logger }: Context, acces
         replies: { 200: { about: 'The answer: `btw-start`, `btw-delta` …, `btw-end`', ...EVENT_STREAM } },
       },
       body: askBtwBody,
-      handle: async ({ params: { sessionId }, body: { question }, principal }, { clientId }) => {
-        const asked = await btws.ask(sessionId, { clientId, author: principal.subject, question });
-        return asked.kind === 'fault' ? failed(asked.fault) : read(principal, sessionId, asked.btwId, undefined);
-      },
+      handle: ({ params: { sessionId }, body: { question }, principal }, { clientId }) =>
+        ask(principal, sessionId, clientId, question),
     }),
 
     access.seen('get', '/v1/sessions/{sessionId}/btw/{btwId}', {
