@@ -13,7 +13,17 @@ import path from 'node:path';
 import { FaultError } from '@holdfast/protocol';
 import { systemClock, type Clock } from './clock.ts';
 import { checkStreamName } from './limits.ts';
-import type { Append, AppendVerdict, Log, LogRecord, ReadVerdict, Refused, Rows, StreamName } from './port.ts';
+import type {
+  Append,
+  AppendVerdict,
+  CreateVerdict,
+  Log,
+  LogRecord,
+  ReadVerdict,
+  Refused,
+  Rows,
+  StreamName,
+} from './port.ts';
 import { logRecord, logRecords } from './record.ts';
 import { WorkerClient, type Noted } from './sqlite/client.ts';
 import { OWNER_FILE } from './sqlite/files.ts';
@@ -123,7 +133,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
       renew: (holder, leaseMs) => writer.call({ op: 'renew', holder, leaseMs }),
       leave: (holder) => writer.call({ op: 'leave', holder }),
     },
-    create: (stream, { first, ...options }) => {
+    create: async (stream, { first, ...options }) => {
       checkStreamName(stream);
       const call: WriterCall = {
         op: 'create',
@@ -131,7 +141,9 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
         options,
         ...(first === undefined ? {} : { first: flatten(first) }),
       };
-      return writer.call(call, first?.records ?? []);
+      const verdict = await writer.call<CreateVerdict>(call, first?.records ?? []);
+      if (verdict.kind === 'created' && (first?.rows ?? []).length > 0) rowsChanged();
+      return verdict;
     },
     stat: (stream) => reader.call({ op: 'stat', stream }),
     append: (stream, append) =>

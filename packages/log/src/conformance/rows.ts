@@ -163,6 +163,10 @@ export function describeRows(suite: Suite): void {
       const rows = [{ table, key: 'b', order: 1, value: bytes('') }];
       await log.consumers.release(stream, 'index', { epoch: acquired.epoch, upTo: acquired.head, rows });
       assert.isAbove(calls, before);
+      const created = calls;
+      const first = { records: [], rows: [{ table, key: 'first', order: 1, value: bytes('') }] };
+      await log.create(fresh('test/stream'), { contentType: 'application/json', first });
+      assert.isAbove(calls, created);
       stop();
       const after = calls;
       await commit(stream, { table, key: 'c', order: 1, value: bytes('') });
