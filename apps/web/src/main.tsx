@@ -10,7 +10,7 @@ import { Drafts } from './composer/drafts.ts';
 import { gatewayAddress } from './shell/addresses.ts';
 import { App } from './shell/app.tsx';
 import { callForAttention } from './shell/attention.ts';
-import { go, sessionIdHere } from './shell/route.ts';
+import { go, onMove, sessionIdHere } from './shell/route.ts';
 import { SignIn } from './shell/sign-in.tsx';
 import { enter, takeStartCode, type Access } from './shell/start.ts';
 import { greet } from './shell/version.ts';
@@ -49,7 +49,7 @@ function clientOf(access: Access): HoldfastClient {
   const subject = access.kind === 'in' ? access.subject : null;
   const whose = subject === null ? {} : { subject };
   const client = createClient({ baseUrl, onHello: greet, ...whose });
-  callForAttention({ client, openId: sessionIdHere, onOpen: go });
+  callForAttention({ client, openId: sessionIdHere, onMove, onOpen: go });
   return client;
 }
 

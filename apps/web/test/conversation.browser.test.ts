@@ -136,6 +136,22 @@ test('what is sent while a turn runs waits in the queue: reordered, edited by ar
   expect(tab.faults).toEqual([]);
 });
 
+test('a message whose turn begins while it is being changed is sent as it was, and the new words are kept', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene approval rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  await tab.say('as it was');
+  await tab.page.locator('.composer-text').press('ArrowUp');
+  await tab.page.getByLabel('Edit message').fill('as it should be');
+  const { prompts } = await gateway.view(tab.sessionId());
+  await gateway.answer(tab.sessionId(), prompts[0]?.promptId ?? '', 'deny');
+  await tab.page.locator('.bubble', { hasText: 'as it was' }).waitFor();
+  await eventually(() => tab.page.locator('.composer-text').inputValue()).toBe('as it should be');
+  await tab.page.locator('.notice', { hasText: 'kept in the message box' }).waitFor();
+  await tab.settled();
+  expect(tab.faults).toEqual([]);
+});
+
 test('a message that steers is put into the answer that is being written', async () => {
   await using tab = await openTab(browser, gateway);
   await tab.say('/scene plain tokens=1200 rate=150');

@@ -27,6 +27,7 @@ export interface Gateway extends AsyncDisposable {
   /** A session with this title. @returns its id. */
   open(title: string, pinned?: boolean): Promise<string>;
   remove(sessionId: string): Promise<void>;
+  answer(sessionId: string, promptId: string, answer: string): Promise<void>;
   say(sessionId: string, text: string): Promise<void>;
   /** How many side questions are being answered. */
   btws(): Promise<number>;
@@ -61,6 +62,8 @@ export async function startGatewayProcess(env: Readonly<Record<string, string>> 
       return session.sessionId;
     },
     remove: async (sessionId) => void (await ask('DELETE', `/v1/sessions/${sessionId}`)),
+    answer: async (sessionId, promptId, answer) =>
+      void (await ask('POST', `/v1/sessions/${sessionId}/prompts/${promptId}`, { answer })),
     say: async (sessionId, text) => void (await ask('POST', `/v1/sessions/${sessionId}/messages`, { text })),
     btws: async () => {
       const metrics = await fetch(`${url}/metrics`, { headers: { authorization: `Bearer ${TOKEN}` } });

@@ -123,6 +123,20 @@ test('Ctrl+K searches the words of all sessions, and the arrow leads to what was
   expect(tab.faults).toEqual([]);
 });
 
+test('the window has the title of the session that is shown, and an address that cannot be read is a new one', async () => {
+  await using tab = await openTab(browser, gateway);
+  for (const title of ['Ebb', 'Flood']) await gateway.open(title);
+  for (const title of ['Ebb', 'Flood', 'Ebb']) {
+    await tab.page.locator('.row', { hasText: title }).click();
+    await eventually(() => tab.page.title()).toBe(`${title} · Holdfast`);
+  }
+  await tab.page.goBack();
+  await eventually(() => tab.page.title()).toBe('Flood · Holdfast');
+  await tab.page.goto(`${gateway.url}/s/%E0%A4%A`);
+  await tab.page.getByRole('heading', { name: 'New session' }).waitFor();
+  expect(tab.faults).toEqual([]);
+});
+
 test('at 360 px the list is a drawer, nothing is wider than the screen, and everything can be done', async () => {
   await using tab = await openTab(browser, gateway, { viewport: { width: 360, height: 640 }, hasTouch: true });
   await tab.say('/scene markdown tokens=400 rate=0');

@@ -78,13 +78,15 @@ export class LiveSessionList implements SessionList {
 
   async search(query: string): Promise<void> {
     const words = query.trim();
-    this.#search = words === '' ? null : { query, rows: this.#search?.rows ?? [], busy: true };
-    const mine = this.#search;
+    const mine = words === '' ? null : { query, rows: this.#search?.rows ?? [], busy: true };
+    this.#search = mine;
+    // A fault is of the last try, and this is another.
+    this.#fault = null;
     this.#cell.touch();
     if (mine === null) return;
     const answer = await this.#options.requests.get(`/v1/sessions?limit=${PAGE_ROWS}&q=${encodeURIComponent(words)}`);
     if (this.#search !== mine) return; // A later one replaced it.
-    if (answer.kind === 'fault') this.#fault = answer.fault;
+    this.#fault = answer.kind === 'fault' ? answer.fault : null;
     const rows = answer.kind === 'ok' ? (answer.body as { sessions: readonly SessionSummary[] }).sessions : mine.rows;
     this.#search = { query, rows, busy: false };
     this.#cell.touch();

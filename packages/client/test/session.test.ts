@@ -183,6 +183,22 @@ describe.each(['each', 'one'] as const)('streams: %s', (streams) => {
     seen.end();
   });
 
+  test('a search that did not get through is told until the next one, or until nothing is looked for', async () => {
+    const stand = await openStand();
+    const client = stand.client({ streams });
+    await client.createSession({ title: 'Moorings' });
+    const fault = (): string | undefined => client.sessions.getSnapshot().fault?.kind;
+    for (const next of ['moorings', '']) {
+      stand.plan = DOWN;
+      stand.proxy.cutAll();
+      await client.sessions.search('bell');
+      expect(fault()).toBe('disconnected');
+      stand.plan = UP;
+      await client.sessions.search(next);
+      expect(fault()).toBeUndefined();
+    }
+  });
+
   test('the list is read as a page, and only what changed since is told: now, and after nobody looked', async () => {
     const stand = await openStand();
     const other = stand.client({ streams });

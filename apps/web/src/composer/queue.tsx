@@ -1,6 +1,7 @@
 /**
  * What waits: queued messages in their order, steers that the running turn has not taken yet, and messages that the gateway
- * does not have for certain. Everything can be changed until it starts, and an attempt that comes too late says so.
+ * does not have for certain. Everything can be changed until it starts, and an attempt that comes too late says so and keeps
+ * what was written.
  */
 import type { ReactNode } from 'react';
 import type { MessageId } from '@holdfast/protocol/ids';
@@ -17,10 +18,12 @@ export interface QueueProps {
   readonly waiting: readonly Waiting[];
   readonly editing: MessageId | null;
   readonly onEdit: (messageId: MessageId | null) => void;
+  /** Words that were to change a message and could not. */
+  readonly onKeep: (text: string) => void;
   readonly intents: Intents;
 }
 
-export function Queue({ waiting, editing, onEdit, intents }: QueueProps): ReactNode {
+export function Queue({ waiting, editing, onEdit, onKeep, intents }: QueueProps): ReactNode {
   if (waiting.length === 0) return null;
   const queued = waiting.filter((row) => row.kind === 'queued').map(({ item }) => item.messageId);
   const swap = (at: number, by: number): void => {
@@ -52,9 +55,10 @@ export function Queue({ waiting, editing, onEdit, intents }: QueueProps): ReactN
                 <Editor
                   text={row.item.text}
                   onCancel={() => onEdit(null)}
+                  onLost={onKeep}
                   onSave={(text) => {
                     onEdit(null);
-                    void intents.edit(messageId, text);
+                    void intents.edit(messageId, text).then((isDone) => isDone || onKeep(text));
                   }}
                 />
               ) : (

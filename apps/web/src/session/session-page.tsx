@@ -57,6 +57,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
   const { rows, waiting } = useMemo(() => rowsOf(state), [state]);
   const said = useAnnouncement(state);
 
+  const draftKey = sessionId ?? 'new';
   const isAsking = sessionId !== null && askingIn === sessionId;
   const canAsk = view.turns.length > 0;
 
@@ -69,6 +70,11 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
     intents === null || isGone(state.status)
       ? begin(client, draft, agent, notify)
       : intents.send(draft.text, { parts: draft.parts, whenBusy: draft.whenBusy });
+  const keep = (text: string): void => {
+    const written = drafts.get(draftKey).text;
+    drafts.set(draftKey, { text: written === '' ? text : `${written}\n\n${text}` });
+    notify({ kind: 'done', text: 'What you were changing is kept in the message box.' });
+  };
   const editLast = (): boolean => {
     const last = waiting.findLast((row) => row.kind === 'queued' && row.item.again === undefined);
     if (last?.kind === 'queued') setEditing(last.item.messageId);
@@ -113,10 +119,12 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
             />
           </Suspense>
         ) : null}
-        {intents === null ? null : <Queue waiting={waiting} editing={editing} onEdit={setEditing} intents={intents} />}
+        {intents === null ? null : (
+          <Queue waiting={waiting} editing={editing} onEdit={setEditing} onKeep={keep} intents={intents} />
+        )}
         <Composer
           drafts={drafts}
-          draftKey={sessionId ?? 'new'}
+          draftKey={draftKey}
           isBusy={isBusy(view)}
           canStop={view.turn !== null}
           isStopping={view.turn !== null && view.turn.stopping !== null}

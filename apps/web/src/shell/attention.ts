@@ -1,7 +1,7 @@
 /**
  * How the page calls somebody who looks elsewhere: the window's title, and a notification where that was allowed.
  *
- * A1. The title is derived from the list at each change: there is nothing that could be done twice.
+ * A1. The title is derived from the list and the place at each change: there is nothing that could be done twice.
  * A2. A notification is shown once for each end or question (R73): what was told is remembered, for all tabs, and a replay or
  *     reload tells nothing again. The tag makes two tabs' notifications one.
  * A3. Nobody is called about what they are looking at.
@@ -55,11 +55,13 @@ export function windowTitle(rows: readonly SessionSummary[], open: SessionId | n
 export interface AttentionOptions {
   readonly client: HoldfastClient;
   readonly openId: () => SessionId | null;
+  /** Tells when another is open. @returns the end of it. */
+  readonly onMove: (listener: () => void) => () => void;
   readonly onOpen: (sessionId: SessionId) => void;
 }
 
-/** @returns the end of it. */
-export function callForAttention({ client, openId, onOpen }: AttentionOptions): () => void {
+/** For as long as the page is there. */
+export function callForAttention({ client, openId, onMove, onOpen }: AttentionOptions): void {
   let before: ReadonlyMap<SessionId, SessionSummary> = new Map();
   const look = (): void => {
     const { rows } = client.sessions.getSnapshot();
@@ -73,7 +75,8 @@ export function callForAttention({ client, openId, onOpen }: AttentionOptions): 
     }
   };
   look();
-  return client.sessions.subscribe(look);
+  onMove(look);
+  client.sessions.subscribe(look);
 }
 
 function show({ sessionId, seq, title, text }: Call, onOpen: (sessionId: SessionId) => void): void {

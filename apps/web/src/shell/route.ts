@@ -12,7 +12,16 @@ const basePath = (): string => new URL('.', document.baseURI).pathname;
 export function sessionIdHere(): SessionId | null {
   const path = location.pathname.slice(basePath().length);
   const id = /^s\/([^/]+)$/.exec(path)?.[1];
-  return id === undefined ? null : (parseId<SessionId>(decodeURIComponent(id)) ?? null);
+  return id === undefined ? null : (parseId<SessionId>(decoded(id)) ?? null);
+}
+
+/** An address is typed by people and cut off by programs: what cannot be read is the address of nothing. */
+function decoded(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
 }
 
 export const addressOf = (sessionId: SessionId | null): string =>
@@ -25,13 +34,14 @@ export function go(sessionId: SessionId | null, how: 'push' | 'replace' = 'push'
   dispatchEvent(new Event(MOVED));
 }
 
-export function useSessionIdHere(): SessionId | null {
-  return useSyncExternalStore((listener) => {
-    addEventListener('popstate', listener);
-    addEventListener(MOVED, listener);
-    return () => {
-      removeEventListener('popstate', listener);
-      removeEventListener(MOVED, listener);
-    };
-  }, sessionIdHere);
+/** @returns the end of it. */
+export function onMove(listener: () => void): () => void {
+  addEventListener('popstate', listener);
+  addEventListener(MOVED, listener);
+  return () => {
+    removeEventListener('popstate', listener);
+    removeEventListener(MOVED, listener);
+  };
 }
+
+export const useSessionIdHere = (): SessionId | null => useSyncExternalStore(onMove, sessionIdHere);

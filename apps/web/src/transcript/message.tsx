@@ -1,7 +1,16 @@
 /**
  * One message. It is rendered again when it changed, and not when its neighbours did.
  */
-import { memo, useRef, useState, type KeyboardEvent, type NamedExoticComponent, type ReactNode } from 'react';
+import {
+  memo,
+  useEffect,
+  useEffectEvent,
+  useRef,
+  useState,
+  type KeyboardEvent,
+  type NamedExoticComponent,
+  type ReactNode,
+} from 'react';
 import type { OutboxItem } from '@holdfast/client';
 import type { InputPart } from '@holdfast/protocol/entry';
 import { faultInfo, type Fault } from '@holdfast/protocol/fault';
@@ -209,21 +218,34 @@ interface EditorProps {
   readonly text: string;
   readonly onSave: (text: string) => void;
   readonly onCancel: () => void;
+  /** It was taken away with words in it that are neither saved nor given up. */
+  readonly onLost?: (text: string) => void;
 }
 
 /** For a message that is written already: Enter saves, Escape leaves it as it was. */
-export function Editor({ text, onSave, onCancel }: EditorProps): ReactNode {
+export function Editor({ text, onSave, onCancel, onLost }: EditorProps): ReactNode {
   const [draft, setDraft] = useState(text);
   const area = useRef<HTMLTextAreaElement>(null);
+  const isLeft = useRef(false);
+  const tellIfLost = useEffectEvent(() => {
+    if (!isLeft.current && draft !== text) onLost?.(draft);
+  });
+  useEffect(() => () => tellIfLost(), []);
   const save = (): void => {
-    if (draft.trim() !== '') onSave(draft);
+    if (draft.trim() === '') return;
+    isLeft.current = true;
+    onSave(draft);
+  };
+  const cancel = (): void => {
+    isLeft.current = true;
+    onCancel();
   };
   const onKeyDown = (event: KeyboardEvent): void => {
     if (event.nativeEvent.isComposing) return;
     if (event.key === 'Escape') {
       // It is this that is left, not the turn that is stopped.
       event.stopPropagation();
-      onCancel();
+      cancel();
     } else if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault();
       save();
@@ -245,7 +267,7 @@ export function Editor({ text, onSave, onCancel }: EditorProps): ReactNode {
         onKeyDown={onKeyDown}
       />
       <div className="editor-actions">
-        <button type="button" className="button is-quiet" onClick={onCancel}>
+        <button type="button" className="button is-quiet" onClick={cancel}>
           Cancel
         </button>
         <button type="button" className="button is-primary" disabled={draft.trim() === ''} onClick={save}>
