@@ -179,6 +179,17 @@ export function describeAppends(suite: Suite): void {
       assert.equal(refused.state.head, 0);
     });
 
+    test('L2: a first append may have as many records as a long session', async () => {
+      const { log } = suite;
+      const stream = fresh('long');
+      const records = Array.from({ length: 200_000 }, (_, n) => bytes(String(n)));
+      const created = await log.create(stream, { contentType: 'text/plain', first: { records } });
+      assert(created.kind === 'created');
+      assert.deepInclude(created.first, { kind: 'appended', first: 1, last: records.length });
+      const end = pageOf(await log.read(stream, { after: records.length - 1, limit: 10 }));
+      assert.deepEqual(texts(end), [String(records.length - 1)]);
+    });
+
     test('L2: a closed stream takes rows and no records', async () => {
       const { log } = suite;
       const stream = await freshStream(log);

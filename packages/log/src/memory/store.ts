@@ -114,7 +114,7 @@ export class MemoryStore {
 
     const { first, last } = verdict;
     const { key, producer, rows = [] } = append;
-    stream.records.push(...logRecords(first, now, append.records));
+    for (const record of logRecords(first, now, append.records)) stream.records.push(record);
     if (key) (stream.keys ??= new Map()).set(key.id, { first, last, hash: key.hash });
     if (producer) (stream.producers ??= new Map()).set(producer.id, { ...producer, first, last });
     if (append.close === true) stream.closed = true;

@@ -71,7 +71,8 @@ export class WorkerClient<C, N = never> {
         queueMicrotask(() => this.#post());
       }
       this.#calls.push({ id, call });
-      this.#bodies.push(...bodies);
+      // One by one: arguments go on the stack, and an imported session may have hundreds of thousands.
+      for (const body of bodies) this.#bodies.push(body);
     });
   }
 
