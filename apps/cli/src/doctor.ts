@@ -6,12 +6,13 @@
  */
 import { constants, existsSync } from 'node:fs';
 import { access, stat, statfs } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { createServer } from 'node:net';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import { openByteStream } from '@holdfast/client';
 import { openAgents, readLocalGateway, type Config, type LocalGateway } from '@holdfast/gateway';
+import { probePostgres } from '@holdfast/log/postgres';
 import { checkDirectory, DATABASE_FILE } from '@holdfast/log/sqlite';
 import { readConfig } from './config.ts';
 import { localTransport } from './connect.ts';
@@ -118,22 +119,13 @@ async function checkDatabase({ data, store }: Config): Promise<Finding> {
   );
 }
 
-/** Whether something listens there. Who may log in, and whether it fsyncs, the gateway says when it starts. */
-function checkPostgres(url: string): Promise<Finding> {
-  const { hostname, port } = new URL(url);
-  const where = `${hostname === '' ? 'localhost' : hostname}:${port === '' ? '5432' : port}`;
-  return new Promise((resolve) => {
-    const socket = connect({ host: hostname === '' ? 'localhost' : hostname, port: Number(port === '' ? 5432 : port) });
-    const say = (finding: Finding): void => {
-      socket.destroy();
-      resolve(finding);
-    };
-    const lost = (why: string): Finding =>
-      bad(`PostgreSQL does not answer at ${where} (${why}). Start it, or correct HOLDFAST_STORE.`);
-    socket.setTimeout(PROBE_TIMEOUT_MS, () => say(lost('timeout')));
-    socket.once('connect', () => say(good(`PostgreSQL answers at ${where}`)));
-    socket.once('error', (error: NodeJS.ErrnoException) => say(lost(error.code ?? error.message)));
-  });
+async function checkPostgres(url: string): Promise<Finding> {
+  const { host } = new URL(url);
+  try {
+    return good(`PostgreSQL ${await probePostgres(url)} at ${host}`);
+  } catch (error) {
+    return bad(`${explain(error).text} HOLDFAST_STORE names ${host}.`);
+  }
 }
 
 async function checkDisk({ data }: Config): Promise<Finding> {

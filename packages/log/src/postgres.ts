@@ -52,12 +52,30 @@ export async function openPostgresLog(options: PostgresLogOptions): Promise<Log>
   return new PostgresLog(connection, options);
 }
 
-async function prepare(connection: ConnectionOptions): Promise<void> {
+/**
+ * Whether a log could be opened there; changes nothing.
+ *
+ * @returns the server's version
+ * @throws FaultError `storage-unavailable`: no server, nobody lets us in, one that is too old or unsafe
+ */
+export const probePostgres = (url: string): Promise<string> =>
+  withClient({ url, applicationName: 'holdfast doctor' }, async (client) => {
+    await refuseUnsafe(client);
+    const { rows } = await client.query<{ server_version: string }>('SHOW server_version');
+    return rows[0]?.server_version ?? '';
+  });
+
+const prepare = (connection: ConnectionOptions): Promise<void> =>
+  withClient(connection, async (client) => {
+    await refuseUnsafe(client);
+    await migrate(client);
+  });
+
+async function withClient<T>(connection: ConnectionOptions, use: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client(clientConfig(connection));
   try {
     await client.connect();
-    await refuseUnsafe(client);
-    await migrate(client);
+    return await use(client);
   } catch (error) {
     throw error instanceof FaultError ? error : new FaultError(faultOfError(error), { cause: error });
   } finally {

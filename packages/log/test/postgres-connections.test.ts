@@ -1,6 +1,7 @@
+import { FaultError } from '@holdfast/protocol';
 import { expect, test } from 'vitest';
 import { startPostgres } from '@holdfast/testing/postgres';
-import { openPostgresLog } from '../src/postgres.ts';
+import { openPostgresLog, probePostgres } from '../src/postgres.ts';
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -54,6 +55,32 @@ test('where no connection is to be had, what comes is refused, to be sent again;
     '2',
   ]);
   await log.close();
+});
+
+test('who cannot open a log there is told why and what helps, and nobody where it is', async () => {
+  await using server = await startPostgres();
+  const url = await server.createDatabase('whole');
+  await server.query(`CREATE DATABASE latin ENCODING 'LATIN1' LOCALE 'C' TEMPLATE template0`);
+  const stranger = new URL(url);
+  stranger.password = 'wrong';
+  const nobody = new URL(url);
+  nobody.port = '1';
+  const cases = [
+    [stranger.href, /password authentication failed.* Correct the user or the password\.$/],
+    [server.databaseUrl('nothere'), /"nothere" does not exist\. Create it/],
+    [nobody.href, /^The PostgreSQL server is not reached \(ECONNREFUSED\)\. Does it run/],
+    [server.databaseUrl('latin'), /encoded as LATIN1/],
+  ] as const;
+  for (const [where, why] of cases) {
+    for (const open of [() => openPostgresLog({ url: where, node: 'a' }), () => probePostgres(where)]) {
+      const refused = await open().then(
+        () => undefined,
+        (error: unknown) => (error instanceof FaultError ? error.fault : error),
+      );
+      expect(refused).toMatchObject({ kind: 'storage-unavailable', detail: expect.stringMatching(why) });
+    }
+  }
+  expect(await probePostgres(url)).toMatch(/^\d+/);
 });
 
 test('a server that runs with fsync=off is refused at the start, and it is said why', async () => {

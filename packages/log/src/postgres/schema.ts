@@ -224,10 +224,11 @@ const newer = (version: number, known: number): ReturnType<typeof fault> =>
     `The database has schema version ${version}, which serves no Holdfast as old as this one: it knows ${known}. It was left untouched. Start the newer Holdfast, or give this one another database.`,
   );
 
-/** A server that may lose what it has confirmed is refused: nothing here could promise anything on it. */
+/** A server that may lose or change what it has confirmed is refused: nothing here could promise anything on it. */
 export async function refuseUnsafe(client: ClientBase): Promise<void> {
-  const { rows } = await client.query<{ fsync: string; version: number }>(
-    `SELECT current_setting('fsync') AS fsync, current_setting('server_version_num')::int AS version`,
+  const { rows } = await client.query<{ fsync: string; encoding: string; version: number }>(
+    `SELECT current_setting('fsync') AS fsync, current_setting('server_encoding') AS encoding,
+            current_setting('server_version_num')::int AS version`,
   );
   const [server] = rows;
   if (server === undefined || server.version < 150_000) {
@@ -240,6 +241,14 @@ export async function refuseUnsafe(client: ClientBase): Promise<void> {
       fault(
         'storage-unavailable',
         'The PostgreSQL server runs with fsync=off: a power cut would lose what was acknowledged. Set fsync=on and restart it.',
+      ),
+    );
+  }
+  if (server.encoding !== 'UTF8') {
+    throw new FaultError(
+      fault(
+        'storage-unavailable',
+        `The database is encoded as ${server.encoding}, which does not hold every text. Create one with ENCODING 'UTF8'.`,
       ),
     );
   }
