@@ -123,6 +123,32 @@ test('Ctrl+K searches the words of all sessions, and the arrow leads to what was
   expect(tab.faults).toEqual([]);
 });
 
+test('where the list stands beside the session, searching it leaves the session within reach', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.page.keyboard.press('Control+k');
+  await tab.page.keyboard.type('quokka');
+  await tab.page.locator('.composer-text').click();
+  await tab.page.keyboard.type('still here');
+  expect(await tab.page.locator('.composer-text').inputValue()).toBe('still here');
+  expect(await tab.page.locator('.search-input').inputValue()).toBe('quokka');
+
+  // Where there is little room it comes over the session, with the keys in it.
+  await tab.page.setViewportSize({ width: 600, height: 700 });
+  await eventually(() => tab.page.locator('.sidebar').isVisible()).toBe(false);
+  await tab.page.keyboard.press('Control+k');
+  await tab.page.keyboard.type('kookaburra');
+  expect(await tab.page.locator('.search-input').inputValue()).toBe('kookaburra');
+  await tab.page.keyboard.press('Escape');
+  const focused = (): Promise<string | null | undefined> =>
+    tab.page.evaluate(() => document.activeElement?.getAttribute('aria-label'));
+  await eventually(focused).toBe('Sessions');
+  await tab.page.keyboard.press('Enter');
+  await eventually(focused).toBe('Close the list');
+  await tab.page.setViewportSize({ width: 1100, height: 800 });
+  await tab.page.locator('.composer-text').click();
+  expect(tab.faults).toEqual([]);
+});
+
 test('the window has the title of the session that is shown, and an address that cannot be read is a new one', async () => {
   await using tab = await openTab(browser, gateway);
   for (const title of ['Ebb', 'Flood']) await gateway.open(title);

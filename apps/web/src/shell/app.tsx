@@ -1,7 +1,11 @@
 /**
  * The whole page: the list beside the session, or over it where there is little room.
+ *
+ * A1. Where the list is over the session, that takes no keys and no clicks, and the focus is in the list; beside it both are
+ *     there.
  */
-import { useEffect, useMemo, useRef, useState, type ReactNode, type RefObject } from 'react';
+import { useEffect, useMemo, useRef, useState, useSyncExternalStore, type ReactNode, type RefObject } from 'react';
+import { flushSync } from 'react-dom';
 import type { DoneResult, HoldfastClient } from '@holdfast/client';
 import { useClient, useConnection, useSessions } from '@holdfast/react';
 import type { Subject } from '@holdfast/protocol/entry';
@@ -28,6 +32,8 @@ export interface AppProps {
 }
 
 const SEARCH_DELAY_MS = 120;
+/** As in `layout.css`. */
+const NARROW = matchMedia('(max-width: 52rem)');
 
 export function App({ drafts, me, terminals }: AppProps): ReactNode {
   const client = useClient();
@@ -35,15 +41,17 @@ export function App({ drafts, me, terminals }: AppProps): ReactNode {
   const sessions = useSessions();
   const connection = useConnection();
   const [isDrawerOpen, setDrawerOpen] = useState(false);
+  const isOver = useIsNarrow() && isDrawerOpen;
   const [isTerminalOpen, setTerminalOpen] = useState(false);
   const search = useRef<HTMLInputElement>(null);
   const notify = useNotify();
   const later = useDelay();
   const intents = useMemo(() => rowIntentsOf(client, notify, () => setDrawerOpen(false)), [client, notify]);
-  useKeys(search, isDrawerOpen, setDrawerOpen);
+  useKeys(search, isOver, setDrawerOpen);
+  useDrawerFocus(isOver);
 
   return (
-    <div className="app" data-drawer={isDrawerOpen ? 'open' : 'closed'}>
+    <div className="app" data-drawer={isOver ? 'open' : 'closed'}>
       <a className="skip" href="#main" onClick={skipToMain}>
         To the conversation
       </a>
@@ -86,14 +94,19 @@ export function App({ drafts, me, terminals }: AppProps): ReactNode {
         tabIndex={-1}
         onClick={() => setDrawerOpen(false)}
       />
-      <div className="content" inert={isDrawerOpen}>
+      <div className="content" inert={isOver}>
         <NewerVersion drafts={drafts} />
         <ErrorBoundary what="The page" resetKey={sessionId}>
           <SessionPage sessionId={sessionId} me={me} drafts={drafts} onDrawer={() => setDrawerOpen(true)} />
         </ErrorBoundary>
         {isTerminalOpen ? (
           <ErrorBoundary what="The terminal">
-            <TerminalPanel onClose={() => setTerminalOpen(false)} />
+            <TerminalPanel
+              onClose={() => {
+                setTerminalOpen(false);
+                focusComposer();
+              }}
+            />
           </ErrorBoundary>
         ) : null}
       </div>
@@ -134,10 +147,28 @@ function rowIntentsOf(client: HoldfastClient, notify: Notify, afterOpen: () => v
   };
 }
 
+const useIsNarrow = (): boolean =>
+  useSyncExternalStore(
+    (listener) => {
+      NARROW.addEventListener('change', listener);
+      return () => NARROW.removeEventListener('change', listener);
+    },
+    () => NARROW.matches,
+  );
+
+/** A1. The focus goes back to what opened it, unless it is wanted elsewhere. */
+function useDrawerFocus(isOver: boolean): void {
+  useEffect(() => {
+    if (!isOver) return undefined;
+    document.querySelector<HTMLElement>('.sidebar-head .drawer-only')?.focus();
+    return () => document.querySelector<HTMLElement>('.page-head .drawer-only')?.focus();
+  }, [isOver]);
+}
+
 /** Ctrl+K or ⌘K searches; Escape closes the drawer. */
 function useKeys(
   search: RefObject<HTMLInputElement | null>,
-  isDrawerOpen: boolean,
+  isOver: boolean,
   setDrawerOpen: (isOpen: boolean) => void,
 ): void {
   useEffect(() => {
@@ -146,10 +177,11 @@ function useKeys(
       if (event.target instanceof Element && event.target.closest('.terminal-screen') !== null) return;
       if (event.key.toLowerCase() === 'k' && (event.ctrlKey || event.metaKey) && !event.altKey) {
         event.preventDefault();
-        setDrawerOpen(true);
+        // What is not to be seen takes no focus.
+        flushSync(() => setDrawerOpen(NARROW.matches));
         search.current?.focus();
         search.current?.select();
-      } else if (event.key === 'Escape' && isDrawerOpen && !event.defaultPrevented) {
+      } else if (event.key === 'Escape' && isOver && !event.defaultPrevented) {
         event.preventDefault();
         setDrawerOpen(false);
       }
@@ -157,11 +189,13 @@ function useKeys(
     // Before the page's own Escape, which stops a turn.
     addEventListener('keydown', onKeyDown, { capture: true });
     return () => removeEventListener('keydown', onKeyDown, { capture: true });
-  }, [search, isDrawerOpen, setDrawerOpen]);
+  }, [search, isOver, setDrawerOpen]);
 }
 
 /** `<base>` makes of `#main` another address. */
 function skipToMain(event: { preventDefault: () => void }): void {
   event.preventDefault();
-  document.querySelector<HTMLElement>('.composer-text')?.focus();
+  focusComposer();
 }
+
+const focusComposer = (): void => document.querySelector<HTMLElement>('.composer-text')?.focus();
