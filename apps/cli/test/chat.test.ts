@@ -1,4 +1,7 @@
 /** `holdfast chat`: by a pipe and by signals, as a script and as a person use it. */
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { rehearse } from '@holdfast/agents/rehearse';
 import { expect, test } from 'vitest';
 import { environment, run, Running, runJson, temporaryDir } from './holdfast.ts';
@@ -26,6 +29,28 @@ test('--once reads the message from standard input where none is given, line fee
   const message = 'two\nlines, and – more';
   const said = await run(['chat', '--once'], environment(dir.path), `${message}\n`);
   expect(said).toMatchObject({ code: 0, out: `${rehearse(message)}\n` });
+});
+
+test('a model that asks for patience: the reason and the wait are said beside the answer', async () => {
+  await using dir = await temporaryDir();
+  let asked = 0;
+  const chunk = JSON.stringify({ choices: [{ delta: { content: 'at last' }, finish_reason: 'stop' }] });
+  const server = createServer((_request, response) => {
+    asked += 1;
+    if (asked === 1) response.writeHead(429, { 'retry-after': '0' }).end('{"error":{"message":"slow down"}}');
+    else response.writeHead(200, { 'content-type': 'text/event-stream' }).end(`data: ${chunk}\n\ndata: [DONE]\n\n`);
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  await dir.serve({
+    HOLDFAST_MODEL_URL: `http://127.0.0.1:${port}/v1`,
+    HOLDFAST_MODEL: 'm',
+    HOLDFAST_MODEL_CONTEXT: '9000',
+  });
+  const said = await run(['chat', '--once', 'hello'], environment(dir.path));
+  server.close();
+  expect(said).toMatchObject({ code: 0, out: 'at last\n' });
+  expect(said.err).toMatch(/^\[.*429.*slow down – trying again in \d\.\d s\]\n$/);
 });
 
 test('--once --json prints the outcome; a failed turn has its fault and exit code 1', async () => {

@@ -98,3 +98,27 @@ test('a gateway that opens no terminals says how to turn them on', async () => {
   expect(code).toBe(1);
   expect(err).toContain('HOLDFAST_TERMINALS=on');
 });
+
+test('chat in a terminal: what is pasted is one message, of all its lines; without marks each line is one', async () => {
+  await using dir = await temporaryDir();
+  const served = await dir.serve(TERMINALS);
+  const client = served.client();
+  const said = async (id: string): Promise<readonly string[]> => {
+    const { view } = await client.session(id).ready();
+    return view.messages.filter(({ role }) => role === 'user').map(({ text }) => text);
+  };
+  const talk = async (id: string, keys: string): Promise<readonly string[]> => {
+    const command = [process.execPath, BIN, 'chat', id, '--new', '--url', served.url, '--token', served.token];
+    const terminal = await clientOf(served).open({ command, cols: 80, rows: 24 });
+    const screen = screenOf(terminal);
+    await screen.until(/› /);
+    await terminal.write(keys);
+    await screen.until(/› /);
+    return said(id);
+  };
+  const scene = '/scene plain tokens=3 seed=1 rate=2000';
+  expect(await talk('s_marked', `\u001B[200~${scene}\rsecond\rthird\u001B[201~ line\r`)).toEqual([
+    `${scene}\nsecond\nthird line`,
+  ]);
+  expect((await talk('s_unmarked', `${scene}\r${scene} x=2\r`)).length).toBe(2);
+});

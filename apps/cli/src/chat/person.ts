@@ -3,9 +3,10 @@
  *
  * 1. A line of a pipe is used once: one that came while a prompt was closed elsewhere is the next message.
  * 2. In an approval what is preselected refuses: whoever pressed Enter a moment too early has not allowed anything.
+ * 3. What is pasted at a terminal is one message, however many lines it has, and is sent by Enter. Where the terminal does not say
+ *    what is pasted each line is a message: none is lost.
  */
 import { createInterface } from 'node:readline';
-import { createInterface as createQuestions } from 'node:readline/promises';
 import { isCancel, select, text as askText } from '@clack/prompts';
 import type { PromptPart } from '@holdfast/client';
 import { printable } from '../text.ts';
@@ -46,6 +47,9 @@ export class TerminalPerson implements Person {
   readonly #interrupts: Interrupts;
   readonly #printer: Printer;
   #history: string[] = [];
+  /** Rule 3: lines that came behind the one that was sent, and the one that was begun behind those. */
+  #ahead: string[] = [];
+  #begun = '';
 
   constructor(interrupts: Interrupts, printer: Printer) {
     this.#interrupts = interrupts;
@@ -53,23 +57,39 @@ export class TerminalPerson implements Person {
   }
 
   async message(): Promise<string | undefined> {
-    const questions = createQuestions({ input: process.stdin, output: process.stderr, history: this.#history });
-    const leave = new AbortController();
-    questions.once('SIGINT', () => {
-      this.#interrupts.hear();
-      leave.abort();
+    if (this.#ahead.length > 0) return this.#ahead.shift();
+    const { stdin, stderr } = process;
+    const input = createInterface({ input: stdin, output: stderr, prompt: '\n› ', history: this.#history });
+    const message = Promise.withResolvers<string | undefined>();
+    const lines: string[] = [];
+    let isPasting = false;
+    let isSent = false;
+    const onKey = (_text: unknown, { name }: { readonly name?: string }): void => {
+      if (name === 'paste-start' || name === 'paste-end') isPasting = name === 'paste-start';
+    };
+    input.on('line', (line) => {
+      (isSent ? this.#ahead : lines).push(line);
+      if (isPasting || isSent) return;
+      isSent = true;
+      message.resolve(lines.join('\n'));
     });
-    questions.once('close', () => leave.abort());
-    questions.on('history', (history) => (this.#history = history));
-    try {
-      return await questions.question('\n› ', { signal: leave.signal });
-    } catch (error) {
-      if (!leave.signal.aborted) throw error;
-      process.stderr.write('\n');
-      return undefined;
-    } finally {
-      questions.close();
-    }
+    input.on('history', (history) => (this.#history = history));
+    input.once('close', () => message.resolve(undefined));
+    input.once('SIGINT', () => {
+      this.#interrupts.hear();
+      message.resolve(undefined);
+    });
+    stdin.on('keypress', onKey);
+    markPastes(true);
+    input.prompt();
+    input.write(this.#begun);
+    const text = await message.promise;
+    this.#begun = input.line;
+    markPastes(false);
+    stdin.off('keypress', onKey);
+    input.close();
+    if (text === undefined) stderr.write('\n');
+    return text;
   }
 
   async reply({ kind, title, detail, choices }: PromptPart, closed: AbortSignal): Promise<Reply> {
@@ -80,6 +100,12 @@ export class TerminalPerson implements Person {
     if (!closed.aborted) this.#interrupts.hear();
     return NONE;
   }
+}
+
+/** Terminals that know it (DECSET 2004) then say where a paste begins and ends. */
+function markPastes(on: boolean): void {
+  if (process.stderr.isTTY && process.env['TERM'] !== 'dumb')
+    process.stderr.write(on ? '\u001B[?2004h' : '\u001B[?2004l');
 }
 
 async function ask(

@@ -14,6 +14,7 @@ type ToolPart = Extract<TurnPart, { type: 'tool' }>['tool'];
 type Kind = 'text' | 'thinking' | 'output' | 'note';
 
 const INPUT_CHARS_MAX = 200;
+const NOTICE_CHARS_MAX = 1_000;
 
 export class Printer {
   readonly #isScreen: boolean = process.stdout.isTTY;
@@ -34,7 +35,7 @@ export class Printer {
       case 'steer':
         return this.note(`steered: ${oneLine(part.text, INPUT_CHARS_MAX)}`);
       case 'data':
-        return this.note(`data ${oneLine(part.name, INPUT_CHARS_MAX)}`);
+        return this.note(noticeOf(part.data) ?? `data ${oneLine(part.name, INPUT_CHARS_MAX)}`);
       case 'end':
         return this.#end(part.end);
       case 'start':
@@ -111,4 +112,11 @@ export class Printer {
   #say(text: string): void {
     process.stderr.write(styleText('dim', text, { stream: process.stderr }));
   }
+}
+
+/** What an agent says of its own trouble: that it waits for its model, and why. */
+function noticeOf(data: unknown): string | undefined {
+  const { text, retryInMs } = (data ?? {}) as { readonly text?: unknown; readonly retryInMs?: unknown };
+  if (typeof text !== 'string' || typeof retryInMs !== 'number') return undefined;
+  return `${oneLine(text, NOTICE_CHARS_MAX)} – trying again in ${(retryInMs / 1_000).toFixed(1)} s`;
 }
