@@ -125,13 +125,15 @@ test("C4: a program on a terminal has a short environment and no descriptor of t
   expect(reader.rest()).not.toMatch(/secret|HOLDFAST|socket:|anon_inode:/);
 });
 
-test('C4: opened twice with one client id: one terminal', async () => {
+test('C4: opened twice with one client id: one terminal; for another command it is refused', async () => {
   const api = await open();
   const body = { clientId: 'c1', ...sh('sleep 100') };
   const first = await api.call('POST', '/v1/terminals', body);
   const second = await api.call('POST', '/v1/terminals', body);
   expect([first.status, second.status]).toEqual([201, 200]);
   expect(second.body.terminalId).toBe(first.body.terminalId);
+  const other = await api.call('POST', '/v1/terminals', { ...body, ...sh('sleep 99') });
+  expect(other.body).toMatchObject({ status: 409, fault: 'client-id-reused' });
   const { text } = await api.call('GET', '/metrics');
   expect(text).toMatch(/^holdfast_terminals 1$/m);
   expect(text).toMatch(/^holdfast_terminal_bytes \d{3,}$/m);

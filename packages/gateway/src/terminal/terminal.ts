@@ -121,15 +121,19 @@ export class Terminal {
     return this.#ring.memoryBytes;
   }
 
+  get command(): readonly string[] {
+    const { file, args } = this.#options.order;
+    return [file, ...args];
+  }
+
   status(): TerminalStatus {
     const { start, confirmed, end } = this.#ring;
     const exit = this.#life.kind === 'exited' ? this.#life.exit : null;
-    const { file, args } = this.#options.order;
     return {
       terminalId: this.terminalId,
       state: exit === null ? 'running' : 'exited',
       exit,
-      command: [file, ...args],
+      command: this.command,
       startedAt: this.#startedAt,
       ...this.#size,
       reader: this.#reader,

@@ -5,12 +5,13 @@
  *    which is worth a retry: a balancer may send the next request to the right one. Where there is one process alone, an id of
  *    another is one of a process that is gone.
  * 2. A terminal is its opener's: another subject's is not there.
- * 3. Who asks twice with one client id gets one terminal.
+ * 3. Who asks twice with one client id gets one terminal; for another command it is refused.
  * 4. There are `perSubjectMax` of a subject and `max` in all. One that has exited and is not read makes room for a new one.
  * 5. A stream outlives its token by less than a second.
  * 6. `close` ends all: SIGHUP, SIGKILL after a grace; it resolves when every process is gone. Nobody gets a new one from then on.
  */
 import { homedir } from 'node:os';
+import { isDeepStrictEqual } from 'node:util';
 import { fault, type Fault, type TerminalSize, type TerminalStatus } from '@holdfast/protocol';
 import type { Clock, Timer } from '@holdfast/session';
 import type { Principal } from '../auth/principal.ts';
@@ -76,15 +77,17 @@ export class Terminals {
     const { subject } = principal;
     const spawn = this.#spawn;
     if (spawn === undefined) return { kind: 'fault', fault: this.#off() };
-    for (const terminal of this.#terminals.values())
-      if (clientId !== undefined && terminal.clientId === clientId && terminal.subject === subject)
-        return { kind: 'opened', terminal, isNew: false };
-    const refusal = this.#refusal(principal);
-    if (refusal !== undefined) return { kind: 'fault', fault: refusal };
-
     const { config, env, clock } = this.#options;
     const { shell, idleMs, windowBytes } = config.terminals;
     const [file = shell ?? env['SHELL'] ?? '/bin/sh', ...args] = command ?? [];
+    for (const terminal of this.#terminals.values())
+      if (clientId !== undefined && terminal.clientId === clientId && terminal.subject === subject)
+        return isDeepStrictEqual(terminal.command, [file, ...args])
+          ? { kind: 'opened', terminal, isNew: false }
+          : { kind: 'fault', fault: reused(clientId) };
+    const refusal = this.#refusal(principal);
+    if (refusal !== undefined) return { kind: 'fault', fault: refusal };
+
     const terminal = new Terminal({
       terminalId: `tm_${this.#node}_${newId('x').slice(2)}`,
       subject,
@@ -186,3 +189,9 @@ export class Terminals {
     if (this.#terminals.size === 0) this.#onEmpty?.();
   };
 }
+
+const reused = (clientId: string): Fault =>
+  fault(
+    'client-id-reused',
+    `The client id ${clientId} was used for a terminal with another command. Choose a new one.`,
+  );
