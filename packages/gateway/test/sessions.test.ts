@@ -348,6 +348,8 @@ describe('import', () => {
     expect([first.status, again.status]).toEqual([201, 200]);
     const { sessionId } = first.body.session;
     expect(again.body.session.sessionId).toBe(sessionId);
+    const other = await send((await api.call('GET', `/v1/sessions/${await api.session()}/export`)).text);
+    expect(other.body).toMatchObject({ status: 409, fault: 'client-id-reused' });
     const [from, to] = [
       (await api.call('GET', `/v1/sessions/${id}`)).body,
       (await api.call('GET', `/v1/sessions/${sessionId}`, undefined, { token: alice.token })).body,
@@ -382,6 +384,8 @@ describe('import', () => {
       file.slice(1).join('\n'),
       '{}',
       'x',
+      'null',
+      [...file.slice(0, -1), 'null'].join('\n'),
       [file[0], '{"type":"launch"}', file.at(-1)].join('\n'),
     ]) {
       const refused = await api.call('POST', '/v1/import', content);

@@ -36,6 +36,8 @@ import type { Views } from './views.ts';
 
 const READ_RETRY_MS = 100;
 
+type Key = NonNullable<Append['key']>;
+
 export interface CommandPorts {
   readonly log: Log;
   readonly clock: Clock;
@@ -98,7 +100,7 @@ export class Commands {
 
   async #createWith(
     open: Extract<Command, { type: 'session-open' }>,
-    first: Append,
+    first: Append & { readonly key: Key },
     summary: SessionSummary,
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
     const { sessionId } = open;
@@ -112,7 +114,7 @@ export class Commands {
         this.#wake(sessionId);
         return { kind: 'ok', summary, created: true };
       case 'exists':
-        return this.#sameSession(open);
+        return this.#sameSession(sessionId, first.key);
       case 'fork-missing':
       case 'fork-beyond-head':
         return refused(fault('internal', 'A new session is no fork.'));
@@ -128,23 +130,25 @@ export class Commands {
     if (!this.#admits) return refused(SHUTTING_DOWN);
     const at = new Date(await this.#log.now()).toISOString();
     const { records, rows, summary } = importedSession(open, entries, at);
-    return this.#createWith(open, { records, rows, key: keyOf(open) }, summary);
+    const hash = createHash('sha256');
+    for (const record of records) hash.update(record);
+    const key = { id: open.clientId, hash: hash.digest('base64url') };
+    return this.#createWith(open, { records, rows, key }, summary);
   }
 
   /** A retried creation finds its session; another's under the same id is a conflict. */
   async #sameSession(
-    open: Extract<Command, { type: 'session-open' }>,
+    sessionId: SessionId,
+    key: Key,
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
-    const found = await this.#log.findKey(streamOf(open.sessionId), open.clientId);
-    if (found === undefined || found.hash !== keyOf(open).hash) {
+    const found = await this.#log.findKey(streamOf(sessionId), key.id);
+    if (found === undefined || found.hash !== key.hash) {
       return refused(
-        fault('session-exists', `There is a session ${open.sessionId} already. Choose another id, or leave it out.`),
+        fault('session-exists', `There is a session ${sessionId} already. Choose another id, or leave it out.`),
       );
     }
-    const viewed = await this.#views.snapshot(open.sessionId);
-    return viewed.kind === 'ok'
-      ? { kind: 'ok', summary: summaryOf(open.sessionId, viewed.view), created: false }
-      : viewed;
+    const viewed = await this.#views.snapshot(sessionId);
+    return viewed.kind === 'ok' ? { kind: 'ok', summary: summaryOf(sessionId, viewed.view), created: false } : viewed;
   }
 
   async submit(sessionId: SessionId, command: Command): Promise<Receipt> {
@@ -275,7 +279,7 @@ const isMessage = (command: Command): boolean =>
   command.type === 'message' || command.type === 'regenerate' || command.type === 'steer';
 
 /** A retry repeats its content, but not the ids that were drawn for it. */
-function keyOf(command: Command): { readonly id: string; readonly hash: string } {
+function keyOf(command: Command): Key {
   const drawn = 'messageId' in command && command.type !== 'message-edit' && command.type !== 'message-withdraw';
   const content = drawn ? { ...command, messageId: undefined } : command;
   return { id: command.clientId, hash: createHash('sha256').update(JSON.stringify(content)).digest('base64url') };

@@ -4,7 +4,7 @@
  * 1. The file is the log: what can be read back from it is all that there is.
  * 2. It ends at the entry that was the last when it was asked for, with a line that says so: a file without it was cut off, and is
  *    not taken back.
- * 3. An import is all or nothing, and a retry under its `Idempotency-Key` finds the session that it made.
+ * 3. An import is all or nothing, and a retry under its `Idempotency-Key` finds the session that it made; another file is refused.
  */
 import { z } from 'zod';
 import { fault, FaultError, formatCursor, type EntryBody, type Fault, type SessionId } from '@holdfast/protocol';
@@ -75,12 +75,19 @@ export function transferRoutes(
           { type: 'session-open', sessionId, clientId: name.clientId, author: principal.subject },
           file.entries,
         );
-        if (result.kind === 'fault') return failed(result.fault);
+        if (result.kind === 'fault')
+          return failed(result.fault.kind === 'session-exists' ? anotherFile() : result.fault);
         const body = { session: result.summary };
         return result.created ? created(body) : ok(body);
       },
     }),
   ];
+}
+
+interface Line {
+  readonly format?: unknown;
+  readonly version?: unknown;
+  readonly end?: unknown;
 }
 
 type ReadFile =
@@ -95,11 +102,11 @@ function readFile(bytes: Buffer, depthMax: number): ReadFile {
   for (const [index, line] of lines.entries()) {
     const parsed = parseJson(line, depthMax);
     if (parsed.kind === 'fault') return malformed(index, parsed.fault.detail);
-    const value = parsed.value as { readonly format?: unknown; readonly version?: unknown; readonly end?: unknown };
+    const value = parsed.value as Line | null;
     if (index === 0) {
-      if (value.format !== 'holdfast-session' || value.version !== 1)
+      if (value?.format !== 'holdfast-session' || value.version !== 1)
         return malformed(index, 'It is not the head of a session of version 1.');
-    } else if (index === lines.length - 1 && value.end === true) {
+    } else if (index === lines.length - 1 && value?.end === true) {
       isWhole = true;
     } else {
       const entry = entryBodySchema.safeParse(value);
@@ -127,6 +134,10 @@ const malformed = (index: number, why: string): ReadFile => ({
   kind: 'fault',
   fault: fault('invalid-request', `Line ${index + 1} of the file: ${why}`),
 });
+
+/** Rule 3. The session's id is made of the key. */
+const anotherFile = (): Fault =>
+  fault('client-id-reused', 'Another file was imported under this Idempotency-Key. Choose a new one.');
 
 async function* lines(
   head: object,
