@@ -100,6 +100,33 @@ test('E5: a turn that ends otherwise closes its prompt on screen', async () => {
   expect(tab.faults).toEqual([]);
 });
 
+test('a double click on an example begins one session', async () => {
+  await using tab = await openTab(browser, gateway);
+  let begun = 0;
+  tab.page.on('request', (request) => {
+    if (request.method() === 'POST' && new URL(request.url()).pathname === '/v1/sessions') begun += 1;
+  });
+  await tab.page.locator('.example').first().dblclick();
+  await tab.settled();
+  expect(begun).toBe(1);
+  expect(tab.faults).toEqual([]);
+});
+
+test('a question that somebody else has answered meanwhile says how', async () => {
+  await using tab = await openTab(browser, gateway);
+  await tab.say('/scene question rate=400');
+  await tab.page.locator('.prompt.is-open').waitFor();
+  const { prompts } = await gateway.view(tab.sessionId());
+  await tab.page.route('**/prompts/**', async (route) => {
+    await gateway.answer(tab.sessionId(), prompts[0]?.promptId ?? '', 'coffee');
+    await route.continue();
+  });
+  await tab.page.getByRole('button', { name: 'tea' }).click();
+  await tab.page.locator('.notice', { hasText: 'Somebody was faster. Answered: coffee.' }).waitFor();
+  await tab.settled();
+  expect(tab.faults.filter((fault) => !fault.includes('409'))).toEqual([]);
+});
+
 test('a question takes an answer of one’s own', async () => {
   await using tab = await openTab(browser, gateway);
   await tab.say('/scene question rate=400');

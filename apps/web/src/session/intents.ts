@@ -6,8 +6,9 @@
  * 2. It belongs to the session that it was made for, whatever is shown when it ends (R72).
  */
 import type { AnswerResult, ChangeResult, Session, SendOptions, StopResult } from '@holdfast/client';
-import type { ClientId, MessageId, PromptId, TurnId } from '@holdfast/protocol/ids';
+import type { ClientId, MessageId, TurnId } from '@holdfast/protocol/ids';
 import type { Fault } from '@holdfast/protocol/fault';
+import type { PromptPart } from '@holdfast/protocol/view';
 import type { Notify } from '../ui/notices.tsx';
 import { faultText, promptText } from './explain.ts';
 
@@ -15,7 +16,7 @@ export interface Intents {
   readonly send: (text: string, options?: SendOptions) => Promise<boolean>;
   /** By its id: the next turn is never meant. */
   readonly stop: (turnId: TurnId) => Promise<boolean>;
-  readonly answer: (promptId: PromptId, answer: string) => Promise<boolean>;
+  readonly answer: (prompt: Pick<PromptPart, 'promptId' | 'kind'>, answer: string) => Promise<boolean>;
   readonly edit: (messageId: MessageId, text: string) => Promise<boolean>;
   readonly withdraw: (messageId: MessageId) => Promise<boolean>;
   readonly reorder: (messageIds: readonly MessageId[]) => Promise<boolean>;
@@ -54,10 +55,9 @@ export function intentsOf(session: Session, notify: Notify): Intents {
       }
     },
     stop: (turnId) => settle<StopResult>(session.stop({ turnId })),
-    answer: (promptId, answer) =>
+    answer: ({ promptId, kind }, answer) =>
       settle<AnswerResult>(session.answer(promptId, answer), (result) => {
-        if (result.kind === 'closed')
-          return `Somebody was faster. ${promptText('approval', result.outcome, result.answer)}.`;
+        if (result.kind === 'closed') return `Somebody was faster. ${promptText(kind, result.outcome, result.answer)}.`;
         return result.kind === 'not-found' ? 'This question is not open any more.' : undefined;
       }),
     edit: (messageId, text) => settle(session.edit(messageId, text), tooLate('changed')),

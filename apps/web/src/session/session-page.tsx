@@ -95,12 +95,7 @@ export function SessionPage({ sessionId, me, drafts, onDrawer }: SessionPageProp
       <ConnectionBanner state={connection} onNow={() => client.nudge()} />
       <ErrorBoundary what="The conversation" resetKey={sessionId}>
         {intents === null ? (
-          <NewSession
-            client={client}
-            agent={agent}
-            onAgent={setAgent}
-            onTry={(text) => void send({ ...TRIED, text })}
-          />
+          <NewSession client={client} agent={agent} onAgent={setAgent} onTry={(text) => send({ ...TRIED, text })} />
         ) : state.status === 'ready' || rows.length > 0 ? (
           <Transcript key={sessionId} state={state} rows={rows} me={me} intents={intents} />
         ) : (
@@ -176,7 +171,7 @@ interface NewSessionProps {
   readonly client: HoldfastClient;
   readonly agent: string | null;
   readonly onAgent: (name: string) => void;
-  readonly onTry: (text: string) => void;
+  readonly onTry: (text: string) => Promise<unknown>;
 }
 
 function NewSession({ client, ...props }: NewSessionProps): ReactNode {

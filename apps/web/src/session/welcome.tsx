@@ -9,7 +9,7 @@ export interface WelcomeProps {
   readonly agents: readonly AgentInfo[];
   readonly agent: string | null;
   readonly onAgent: (name: string) => void;
-  readonly onTry: (text: string) => void;
+  readonly onTry: (text: string) => Promise<unknown>;
 }
 
 interface Example {
@@ -30,6 +30,12 @@ const EXAMPLES: readonly Example[] = [
 
 export function Welcome({ agents, agent, onAgent, onTry }: WelcomeProps): ReactNode {
   const chosen = agents.find(({ name }) => name === agent) ?? agents.find((one) => one.default);
+  const [isTrying, setTrying] = useState(false);
+  const begin = async (text: string): Promise<void> => {
+    setTrying(true);
+    await onTry(text);
+    setTrying(false);
+  };
   const isRehearsal = chosen === undefined || chosen.name === 'rehearsal';
   return (
     <div className="welcome">
@@ -45,7 +51,7 @@ export function Welcome({ agents, agent, onAgent, onTry }: WelcomeProps): ReactN
           <ul className="examples">
             {EXAMPLES.map(({ icon, title, about, text }) => (
               <li key={text}>
-                <button type="button" className="example" onClick={() => onTry(text)}>
+                <button type="button" className="example" disabled={isTrying} onClick={() => void begin(text)}>
                   <Icon name={icon} size={18} />
                   <span className="example-title">{title}</span>
                   <span className="example-about">{about}</span>

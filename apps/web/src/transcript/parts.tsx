@@ -9,7 +9,7 @@ import { Markdown } from '../markdown/markdown.tsx';
 import { Icon } from '../ui/icons.tsx';
 import { bytesText, countOf } from '../ui/words.ts';
 import { blobAddress } from '../shell/addresses.ts';
-import { Prompt, type OpenState } from './prompt.tsx';
+import { Prompt, type OpenState, type PromptProps } from './prompt.tsx';
 import { Thinking } from './thinking.tsx';
 import { Tool } from './tool.tsx';
 
@@ -18,7 +18,7 @@ export interface PartsProps {
   readonly isStreaming: boolean;
   /** How far an open prompt is. */
   readonly promptState: (promptId: PromptId) => OpenState;
-  readonly onAnswer: (promptId: PromptId, answer: string) => void;
+  readonly onAnswer: PromptProps['onAnswer'];
 }
 
 export function Parts({ parts, isStreaming, promptState, onAnswer }: PartsProps): ReactNode {

@@ -21,7 +21,7 @@ export type OpenState =
 export interface PromptProps {
   readonly part: PromptPart;
   readonly open: OpenState;
-  readonly onAnswer: (promptId: PromptPart['promptId'], answer: string) => void | Promise<boolean>;
+  readonly onAnswer: (prompt: PromptPart, answer: string) => void | Promise<boolean>;
 }
 
 export function Prompt({ part, open, onAnswer }: PromptProps): ReactNode {
@@ -47,7 +47,7 @@ function Choices({ part, onAnswer }: Omit<PromptProps, 'open'>): ReactNode {
   const [isSending, setSending] = useState(false);
   const answer = async (text: string): Promise<void> => {
     setSending(true);
-    await onAnswer(part.promptId, text);
+    await onAnswer(part, text);
     // P1: if it is in, the log says so and this is gone. If not, it can be tried again.
     setSending(false);
   };
