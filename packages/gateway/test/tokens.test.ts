@@ -11,7 +11,8 @@ import { openApi, ROOT, type Api } from './harness.ts';
 
 const TIMES = { accessMs: 900_000, refreshMs: 2_592_000_000, graceMs: 60_000, startMs: 600_000, cookieMs: 1_000_000 };
 
-async function openStore(store: MemoryStore = new MemoryStore()) {
+/** @param hearing `slow`: nothing of what other nodes append comes by itself. */
+async function openStore(store: MemoryStore = new MemoryStore(), hearing: 'quick' | 'slow' = 'quick') {
   let skippedMs = 0;
   const clock: Clock = {
     ...systemClock,
@@ -19,6 +20,12 @@ async function openStore(store: MemoryStore = new MemoryStore()) {
     monotonicMs: () => systemClock.monotonicMs() + skippedMs,
   };
   const log = openMemoryLog({ clock: logClock, store });
+  if (hearing === 'slow')
+    log.subscribe = () => ({
+      next: () => new Promise(() => undefined),
+      poll: () => undefined,
+      cancel: () => undefined,
+    });
   const tokens = await TokenStore.open(log, clock, TIMES);
   onTestFinished(async () => {
     tokens.close();
@@ -112,6 +119,18 @@ describe('nodes', () => {
     expect(await one.tokens.revoke(issued.tokenId)).toBe(true);
     await expect.poll(() => told).toBeGreaterThan(0);
     expect(two.tokens.isIssued(issued.tokenId)).toBe(false);
+  });
+
+  test('a token that another node issued works at once, also while somebody guesses here', async () => {
+    const store = new MemoryStore();
+    const [one, two] = [await openStore(store), await openStore(store, 'slow')];
+    for (let n = 0; n < 3; n += 1) {
+      expect(await two.tokens.find(`hf_guess_${n}`)).toBeUndefined();
+      const issued = issuedOf(await one.tokens.issue(pair));
+      const guess = two.tokens.find('hf_guess_again');
+      expect((await two.tokens.refresh(issued.refreshToken ?? '')).kind).toBe('issued');
+      expect(await guess).toBeUndefined();
+    }
   });
 
   test('what is stored holds no secret', async () => {

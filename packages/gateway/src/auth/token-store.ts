@@ -7,7 +7,7 @@
  * 1. A change is durable before its answer, and known here before it too: what a caller was told holds on this node at once,
  *    on the others as soon as the log reaches them (well within a second).
  * 2. An unknown secret is refused only after this node has read the log's head: a token that another node issued a moment
- *    ago works. Such look-ups are shared and limited, so that guessing costs the store nothing.
+ *    ago works. Such look-ups are shared and limited, so that guessing costs the store nothing; who guesses waits for the next.
  * 3. A start code and a refresh token are exchanged once: the entry's idempotency key is the secret's hash, so that two
  *    nodes cannot both do it.
  * 4. The answer to a used refresh token, within `graceMs`, is the same answer: the tokens are derived from it and from the
@@ -76,7 +76,8 @@ export class TokenStore {
   #subscription: Subscription;
   #seq = 0;
   #closed = false;
-  #catchUp: Promise<void> | undefined;
+  /** Not begun yet. */
+  #nextCatchUp: Promise<void> | undefined;
   #caughtUpAt = Number.NEGATIVE_INFINITY;
   #prunedAt = 0;
 
@@ -270,18 +271,20 @@ export class TokenStore {
     }
   }
 
-  /** Rule 2. */
+  /** Rule 2. A look-up serves all who asked before it began: to one that has begun, what is asked for may have come too late. */
   #readHead(): Promise<void> {
-    if (this.#clock.monotonicMs() - this.#caughtUpAt < CATCH_UP_EVERY_MS) return this.#catchUp ?? Promise.resolve();
+    this.#nextCatchUp ??= this.#catchUp();
+    return this.#nextCatchUp;
+  }
+
+  async #catchUp(): Promise<void> {
+    const waitMs = this.#caughtUpAt + CATCH_UP_EVERY_MS - this.#clock.monotonicMs();
+    await (waitMs > 0 ? this.#clock.sleep(waitMs) : undefined);
+    this.#nextCatchUp = undefined;
     this.#caughtUpAt = this.#clock.monotonicMs();
-    this.#catchUp = this.#log
-      .stat(STREAM)
-      .then((found) => {
-        if (found.kind !== 'state') return undefined;
-        return found.state.head < this.#seq ? this.#readAnew() : this.#readTo(found.state.head);
-      })
-      .finally(() => (this.#catchUp = undefined));
-    return this.#catchUp;
+    const found = await this.#log.stat(STREAM);
+    if (found.kind !== 'state') return;
+    await (found.state.head < this.#seq ? this.#readAnew() : this.#readTo(found.state.head));
   }
 
   /** Reads on from where this node is, beside `#follow`: an entry that comes by both ways is applied once. */
