@@ -3,7 +3,8 @@
  *
  * 1. Whatever may be repeated is: a GET, and a command that carries its client id. It is tried again where the fault's advice
  *    says so, at most `TRIES` times and never longer than a person waits (`ADVICE_MS_MAX`); then the fault is the answer.
- * 2. A request that hears nothing for `TIMEOUT_MS` is given up: a half-open socket is no reason to wait for ever.
+ * 2. A request that hears nothing for `TIMEOUT_MS`, and for as long as what it sends takes on a slow line, is given up: a half-open
+ *    socket is no reason to wait for ever.
  * 3. Closing ends what is under way, with `cancelled`.
  */
 import { fault, FaultError, isRetryable, type Fault } from '@holdfast/protocol/fault';
@@ -20,6 +21,8 @@ const TRIES = 4;
 const FIRST_PAUSE_MS = 300;
 const ADVICE_MS_MAX = 5_000;
 const TIMEOUT_MS = 30_000;
+/** 128 kbit/s. */
+const SLOW_BYTES_PER_MS = 16;
 
 export type Answer = Result<{ readonly status: number; readonly body: unknown }>;
 
@@ -82,7 +85,7 @@ export class Requests {
     const { transport, baseUrl, credentials, ports } = this.#options;
     const abort = new AbortController();
     const end = (): void => abort.abort();
-    const timeout = ports.clock.after(TIMEOUT_MS, end);
+    const timeout = ports.clock.after(TIMEOUT_MS + (bytes?.length ?? 0) / SLOW_BYTES_PER_MS, end);
     this.#ends.add(end);
     try {
       const body = json === undefined ? bytes : JSON.stringify(json);
@@ -112,7 +115,7 @@ export class Requests {
 
   #faultOf(error: unknown, aborted: boolean): Fault {
     if (this.#closed) return CLOSED;
-    if (aborted) return fault('idle-timeout', `The gateway did not answer within ${TIMEOUT_MS / 1000} s.`);
+    if (aborted) return fault('idle-timeout', 'The gateway did not answer in time.');
     if (error instanceof FaultError) return error.fault;
     return fault('protocol-error', `The answer is not what it should be: ${String(error)}`);
   }

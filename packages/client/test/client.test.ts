@@ -89,6 +89,17 @@ test('creating a session is idempotent by its id, and says what is wrong otherwi
   expect((await client.agents()).map(({ name }) => name)).toContain('rehearsal');
 });
 
+test('the gateway in memory: a script that throws is an agent that crashed', async () => {
+  const script = (): string => {
+    throw new Error('no such answer');
+  };
+  const client = createClient({ baseUrl: 'http://test', transport: createTestGateway({ script }).transport });
+  const session = await client.createSession();
+  const end = await (await session.send('hello')).done;
+  expect(end).toMatchObject({ outcome: 'failed', reason: 'Error: no such answer', fault: { kind: 'agent-crashed' } });
+  await client.close();
+});
+
 test('an attachment is stored, sent and shown; any other route can be called', async () => {
   const stand = await openStand();
   const client = stand.client();

@@ -98,9 +98,10 @@ class MemoryRun {
   }
 
   async #play(turnId: TurnId, text: string): Promise<End> {
-    const played = this.#script({ sessionId: this.#log.sessionId, turnId, text });
-    const steps = typeof played === 'string' ? words(played) : played;
+    let steps: Exclude<ReturnType<Script>, string> | undefined;
     try {
+      const played = this.#script({ sessionId: this.#log.sessionId, turnId, text });
+      steps = typeof played === 'string' ? words(played) : played;
       let said: string | undefined;
       for (;;) {
         this.#injectSteers(turnId);
@@ -114,7 +115,7 @@ class MemoryRun {
     } catch (error) {
       return { type: 'end', outcome: 'failed', reason: String(error), fault: 'agent-crashed' };
     } finally {
-      void Promise.resolve(steps.return?.()).catch(() => {});
+      void Promise.resolve(steps?.return?.()).catch(() => {});
     }
   }
 
