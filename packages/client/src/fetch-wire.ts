@@ -15,7 +15,7 @@ import type { WireConnection, WireExchange, WireRequest, WireSink } from './wire
 export interface FetchOptions {
   readonly fetch?: typeof fetch;
   /** Whether cookies go along. `same-origin` by default, as the platform has it. */
-  readonly credentials?: RequestCredentials;
+  readonly credentials?: NonNullable<RequestInit['credentials']>;
 }
 
 export function fetchTransport(options: FetchOptions = {}): Transport {

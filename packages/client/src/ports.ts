@@ -32,3 +32,12 @@ export interface Ports {
   readonly random: Random;
   readonly lifecycle: Lifecycle;
 }
+
+/** The part of the platform's Web Locks that is used. */
+export interface TabLocks {
+  request(
+    name: string,
+    how: { readonly steal?: boolean; readonly signal?: AbortSignal },
+    granted: () => Promise<void> | undefined,
+  ): Promise<unknown>;
+}

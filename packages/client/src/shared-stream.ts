@@ -29,7 +29,7 @@ import {
 import { pageLifecycle } from './lifecycle.ts';
 import { newId } from './new-id.ts';
 import { faultOfGoodbye, Places, seqOf, type StreamTarget } from './places.ts';
-import type { Ports } from './ports.ts';
+import type { Ports, TabLocks } from './ports.ts';
 import { systemRandom } from './random.ts';
 import { TabLead, type LeadMessage } from './tab-lead.ts';
 
@@ -39,11 +39,15 @@ export interface SharedStreamOptions extends EventStreamOptions {
   readonly name: string;
   readonly channel?: (name: string) => TabChannel;
   /** Web Locks; null: do without. Those of the platform, where it has them. */
-  readonly locks?: LockManager | null;
+  readonly locks?: TabLocks | null;
 }
 
 /** The part of a `BroadcastChannel` that is used. */
-export type TabChannel = Pick<BroadcastChannel, 'postMessage' | 'addEventListener' | 'close'>;
+export interface TabChannel {
+  postMessage(message: unknown): void;
+  addEventListener(type: 'message', listener: (event: { readonly data: unknown }) => void): void;
+  close(): void;
+}
 
 interface Wants {
   readonly places: Readonly<Record<SessionId, Place>>;

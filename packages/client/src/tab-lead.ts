@@ -14,7 +14,7 @@
  *     the lock decides: a free one is the lead, at once, and a leader steps down only when it was robbed. A plain-http origin has
  *     none, and a frame in another site's page may not use them; there the claims decide.
  */
-import type { Hint, Ports, Timer } from './ports.ts';
+import type { Hint, Ports, Timer, TabLocks } from './ports.ts';
 
 export const BEAT_MS = 2000;
 const SILENT_MS = 2 * BEAT_MS;
@@ -37,7 +37,7 @@ export type LeadMessage =
 export interface TabLeadOptions {
   readonly id: string;
   readonly lockName: string;
-  readonly locks: LockManager | null;
+  readonly locks: TabLocks | null;
   readonly ports: Ports;
   post(message: LeadMessage): void;
   /** It leads from now on (undefined), follows somebody else than before (its id), or nobody (null). */
@@ -56,7 +56,7 @@ export class TabLead {
   #timer: Timer;
   #termSeen = 0;
   #unsubscribe: () => void;
-  #locks: LockManager | null;
+  #locks: TabLocks | null;
   /** The place in the lock's queue. */
   #queued: AbortController | undefined;
 
@@ -231,7 +231,11 @@ export class TabLead {
     this.#request({ signal: queued.signal }, granted, release);
   }
 
-  #request(how: LockOptions, granted: () => Promise<void> | undefined, release: () => void): void {
+  #request(
+    how: Parameters<TabLocks['request']>[1],
+    granted: () => Promise<void> | undefined,
+    release: () => void,
+  ): void {
     this.#locks?.request(this.#options.lockName, how, granted).catch((error: unknown) => {
       if ((error as Error).name === 'AbortError') this.#robbed(release);
       else this.#locks = null;

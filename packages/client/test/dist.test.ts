@@ -69,6 +69,29 @@ describe.each(['client', 'react'])('@holdfast/%s', (name) => {
   });
 });
 
+test.each([
+  ['a program, which has no page', { lib: ['ES2022'], types: ['node'] }],
+  ['a page, which has no Node', { lib: ['ES2022', 'DOM'], types: [] }],
+])('the declarations need nothing that is not there: %s', async (name, platform) => {
+  const of = path.join(project, name.replaceAll(/\W+/g, '-'));
+  await mkdir(of);
+  const entries =
+    platform.types.length === 0 ? ['client', 'client/testing'] : ['client', 'client/testing', 'client/node'];
+  await writeFile(path.join(of, 'user.ts'), entries.map((it) => `export * from '@holdfast/${it}';\n`).join(''));
+  const compilerOptions = {
+    ...platform,
+    target: 'es2022',
+    module: 'nodenext',
+    strict: true,
+    noEmit: true,
+    skipLibCheck: false,
+    typeRoots: [path.join(root, 'node_modules/@types')],
+  };
+  await writeFile(path.join(of, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: ['user.ts'] }));
+  const told = await run(path.join(root, 'node_modules/.bin/tsc'), ['-p', of]).catch((error: unknown) => error);
+  expect((told as { readonly stdout: string }).stdout).toBe('');
+});
+
 test('sizes, minified and compressed, as a page gets them', async () => {
   const client = await bundledBytes("export { createClient } from '@holdfast/client';", []);
   const streams = await bundledBytes(

@@ -30,7 +30,7 @@ export class ChannelHub {
       addEventListener: (_type: string, listener: (event: { data: unknown }) => void) => (member.listener = listener),
       close: () => this.#channels.delete(member),
     };
-    return channel as unknown as TabChannel;
+    return channel;
   }
 
   get members(): number {
