@@ -15,7 +15,8 @@ export function idbOutbox(name: string = 'holdfast-outbox'): OutboxStore {
       request.addEventListener('upgradeneeded', () => request.result.createObjectStore(STORE, { keyPath: 'clientId' }));
       request.addEventListener('success', () => {
         // Another tab wants a newer version, or the person clears the site's data: the next call opens again.
-        request.result.addEventListener('versionchange', () => closeNow(request.result));
+        for (const end of ['versionchange', 'close'])
+          request.result.addEventListener(end, () => closeNow(request.result));
         resolve(request.result);
       });
       request.addEventListener('error', () => reject(request.error!));

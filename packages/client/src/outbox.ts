@@ -343,7 +343,7 @@ const NOBODYS: Fault = fault(
 );
 
 const FULL = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Wait until some have arrived.`);
-const REUSED = fault('client-id-reused', 'Another session has a message of this id on its way.');
+const REUSED = fault('client-id-reused', 'Another session has sent it.');
 
 function refusedSend(clientId: string = newId('c'), why: Fault): Sent {
   return { clientId: clientId as ClientId, admission: Promise.resolve({ kind: 'refused', fault: why }) };

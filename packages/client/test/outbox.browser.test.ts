@@ -59,6 +59,32 @@ test('a page that dies with unsent messages loses none: the next one sends them,
   expect(await stored(second)).toEqual([]);
 });
 
+test('a person who clears the site’s data clears what was unsent, and not the place of what is written afterwards (R25)', async () => {
+  const browser = await openBrowser();
+  const page = await browser.newPage();
+  await page.evaluate(() => window.outboxPage.create());
+  await page.route(SENDS, (route) => route.abort());
+  await send(page, 'before');
+  // The browser tells each connection in turn, and the last is that of this test.
+  await page.evaluate(
+    () =>
+      new Promise<void>((opened) => {
+        const asked = indexedDB.open('holdfast-outbox');
+        asked.addEventListener('success', () => {
+          const told = new Promise((resolve) => asked.result.addEventListener('close', resolve));
+          Object.assign(window, { told });
+          opened();
+        });
+      }),
+  );
+  const devtools = await page.context().newCDPSession(page);
+  const { origin } = new URL(page.url());
+  await devtools.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
+  await page.evaluate(() => (window as unknown as { readonly told: Promise<void> }).told);
+  await send(page, 'after');
+  expect(await stored(page)).toEqual(['admin: after']);
+});
+
 test('two tabs hold the same unsent message: it arrives once', async () => {
   const browser = await openBrowser();
   const first = await browser.newPage();
