@@ -203,7 +203,7 @@ class Client implements HoldfastClient {
   nudge(): void {
     this.#streams.nudge();
     this.#outbox.hint();
-    for (const session of this.#followed) session.follower.hint();
+    this.#followed.forEach(({ follower }) => follower.hint());
   }
 
   async close(): Promise<void> {
@@ -211,11 +211,11 @@ class Client implements HoldfastClient {
     this.#closed = CLOSED;
     this.#requests.close();
     this.sessions.close();
-    for (const session of this.#followed) session.follower.end();
+    this.#followed.forEach(({ follower }) => follower.end());
     await Promise.all([this.#outbox.close(), this.#streams.close()]);
     dropped.unregister(this);
     endAll(this.#ends);
-    for (const { model } of this.#alive) model.touch();
+    this.#alive.forEach(({ model }) => model.touch());
     this.connection.touch();
   }
 
@@ -303,6 +303,8 @@ class Client implements HoldfastClient {
   #renewed(): void {
     this.#streams.resume();
     this.#outbox.credentialsChanged();
+    // What was not shown to whoever was signed in may be shown now.
+    this.#alive.forEach(({ follower }) => follower.expect());
   }
 }
 

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 
 import { createClient, createCredentials, FaultError } from '../src/index.ts';
 import { nodeTransport } from '../src/node/index.ts';
@@ -161,4 +161,29 @@ test('R46: a token that expires in mid-session is renewed in place; one that is 
   await until(session.store, (state) => state.connection.kind === 'live');
   end();
   await client.close();
+});
+
+test('R46: a session that was not shown to whoever was signed in is there as soon as one is who may see it', async () => {
+  const stand = await openStand();
+  const admin = stand.client();
+  const tokenOf = async (subject: string): Promise<string> => {
+    const issued = await admin.call('POST', '/v1/tokens', { subject, scopes: ['write'] });
+    if (issued.kind === 'fault') throw new FaultError(issued.fault);
+    return (issued.body as { accessToken: string }).accessToken;
+  };
+  const [ann, bob] = [await tokenOf('ann'), await tokenOf('bob')];
+  const { id } = await createClientOf(ann).createSession();
+  const credentials = createCredentials({ token: bob });
+  const { store } = createClientOf(bob, credentials).session(id);
+  const end = store.subscribe(() => {});
+  await until(store, ({ status }) => status === 'missing');
+  credentials.set(ann);
+  await until(store, ({ status }) => status === 'ready');
+  end();
+
+  function createClientOf(token: string, its = createCredentials({ token })): ReturnType<typeof createClient> {
+    const client = createClient({ baseUrl: stand.proxy.origin, transport: nodeTransport(), credentials: its });
+    onTestFinished(() => client.close());
+    return client;
+  }
 });
