@@ -172,13 +172,16 @@ test('at 360 px the list is a drawer, nothing is wider than the screen, and ever
   expect(await tab.page.locator('.transcript').evaluate((box) => box.scrollWidth - box.clientWidth)).toBe(0);
   await tab.say('/scene approval rate=400');
   await tab.page.locator('.prompt.is-open').waitFor();
-  for (const name of ['Queue', 'Steer', 'Interrupt']) {
-    // By the keys: its label is out of sight.
-    await tab.page.getByRole('radio', { name }).press('Space');
-    const bar = tab.page.locator('.composer-bar, .segments');
-    expect(await bar.evaluateAll((boxes) => boxes.map((box) => box.scrollWidth - box.clientWidth)), name).toEqual([
-      0, 0,
-    ]);
+  for (const width of [320, 360]) {
+    await tab.page.setViewportSize({ width, height: 640 });
+    for (const name of ['Queue', 'Steer', 'Interrupt']) {
+      // By the keys: its label is out of sight.
+      await tab.page.getByRole('radio', { name }).press('Space');
+      await tab.page.getByRole('button', { name, exact: true }).waitFor();
+      const bar = tab.page.locator('.composer-bar, .segments');
+      const beyond = await bar.evaluateAll((boxes) => boxes.map((box) => box.scrollWidth - box.clientWidth));
+      expect([width, name, ...beyond]).toEqual([width, name, 0, 0]);
+    }
   }
   await tab.page.getByRole('button', { name: 'Stop', exact: true }).click();
   await tab.settled('cancelled');

@@ -101,7 +101,7 @@ export function Composer(props: ComposerProps): ReactNode {
         ) : null}
         <button type="button" className="button is-primary send-button" disabled={!isReady} onClick={() => void send()}>
           <Icon name={isBusy ? BUSY_CHOICES[draft.whenBusy].icon : 'send'} size={16} />
-          {isBusy ? BUSY_CHOICES[draft.whenBusy].label : 'Send'}
+          <span className={isBusy ? 'send-label' : ''}>{isBusy ? BUSY_CHOICES[draft.whenBusy].label : 'Send'}</span>
         </button>
       </div>
     </DropTarget>
