@@ -53,6 +53,22 @@ test('a model that asks for patience: the reason and the wait are said beside th
   expect(said.err).toMatch(/^\[.*429.*slow down – trying again in \d\.\d s\]\n$/);
 });
 
+test('a message that the gateway does not take is told with the reason; it is tried again', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve({ HOLDFAST_DRAIN_MS: '20000' });
+  await using long = new Running(['chat', 's_long', '--new'], env);
+  long.write('/scene long rate=20\n');
+  await long.prints('out', /\S/);
+  await using talk = new Running(['chat', 's_1', '--new'], env);
+  talk.write('/scene plain tokens=3 rate=2000\n');
+  await talk.prints('out', '\n');
+  gateway.child.kill('SIGTERM');
+  await talk.prints('err', 'connection is lost');
+  talk.write('and now?\n');
+  await talk.prints('err', /\[not sent yet, it is tried again: .*shut/);
+});
+
 test('--once --json prints the outcome; a failed turn has its fault and exit code 1', async () => {
   await using dir = await temporaryDir();
   await dir.serve();

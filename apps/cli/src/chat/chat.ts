@@ -39,11 +39,11 @@ export async function chat(id: string | undefined, options: ChatOptions): Promis
     const person = personFor(options, interrupts, printer);
     const stage: Stage = { client, session, person, printer, interrupts };
     const asides = new Asides(stage, gateway);
-    const unwatch = watchConnection(client, printer);
+    const unwatch = [watchConnection(client, printer), watchOutbox(session, printer)];
     try {
       return await (message === undefined ? converse(stage, asides) : sendOnce(stage, message, options.json));
     } finally {
-      unwatch();
+      for (const end of unwatch) end();
       await asides.close();
       interrupts.end();
       // A line that is still waited for would keep the process.
@@ -177,5 +177,18 @@ function watchConnection({ connection }: HoldfastClient, printer: Printer): () =
       printer.note('the connection is lost; it is tried again, nothing is missed');
     if (isLost && kind === 'live') printer.note('connected again');
     isLost = kind === 'live' ? false : isLost || kind === 'waiting' || kind === 'offline';
+  });
+}
+
+/** A gateway that is there and takes nothing (its disk is full) is told once a message; it is sent again by itself. */
+function watchOutbox({ store }: Session, printer: Printer): () => void {
+  let told: string | undefined;
+  return store.subscribe(() => {
+    for (const { clientId, state, fault } of store.getSnapshot().outbox) {
+      if (clientId === told || state !== 'unconfirmed' || fault === undefined || fault.kind === 'disconnected')
+        continue;
+      told = clientId;
+      printer.note(`not sent yet, it is tried again: ${oneLine(fault.detail, 400)}`);
+    }
   });
 }
