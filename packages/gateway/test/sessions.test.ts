@@ -34,6 +34,25 @@ describe('sessions', () => {
     expect(gone.body).toMatchObject({ fault: 'session-deleted', status: 410 });
   });
 
+  test('a file that was erased with its session can be attached again, however often', async () => {
+    const api = await openApi();
+    for (let n = 0; n < 6; n += 1) {
+      const stored = await api.call('POST', '/v1/blobs', 'the same bytes', {
+        headers: { 'content-type': 'text/plain' },
+      });
+      expect(stored.status).toBe(201);
+      const { hash, bytes } = stored.body;
+      expect((await api.call('GET', `/v1/blobs/${hash}`)).text).toBe('the same bytes');
+      const id = await api.session();
+      const parts = [{ type: 'file', hash, name: 'a.txt', mediaType: 'text/plain', bytes }];
+      const { turnId } = (await api.send(id, '/scene plain tokens=3 rate=5000', { parts })).body;
+      const stream = await api.stream(`/v1/sessions/${id}/turns/${turnId}/stream`);
+      await stream.untilType('stream-end');
+      await api.call('DELETE', `/v1/sessions/${id}`);
+      expect((await api.call('GET', `/v1/blobs/${hash}`)).body).toMatchObject({ fault: 'blob-not-found' });
+    }
+  });
+
   test('an unknown agent is refused with the names of those that are there', async () => {
     const api = await openApi();
     const refused = await api.call('POST', '/v1/sessions', { agent: 'oracle' });

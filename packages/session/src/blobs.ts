@@ -4,6 +4,7 @@
  *
  * 1. It is written in one append, so it is whole or not there; writing the same bytes again finds it there.
  * 2. `BLOB_BYTES_MAX` bounds one blob and so what writing one holds in memory.
+ * 3. What was erased can be written again: a deleted stream's name is never given again, so each life of a blob has a stream of its own.
  */
 import { createHash } from 'node:crypto';
 import { fault, FaultError, type Fault } from '@holdfast/protocol';
@@ -14,7 +15,7 @@ import type { Result } from './service.ts';
 export const BLOB_BYTES_MAX: number = 32 * 1024 * 1024;
 const CHUNK_BYTES = 256 * 1024;
 
-const blobStream = (hash: string): StreamName => `blob/${hash}`;
+const blobStream = (hash: string, life: number): StreamName => (life === 1 ? `blob/${hash}` : `blob/${hash}.${life}`);
 
 export class Blobs {
   readonly #log: Log;
@@ -51,7 +52,8 @@ export class Blobs {
     const hash = createHash('sha256').update(bytes).digest('hex');
     const records: Uint8Array[] = [];
     for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) records.push(bytes.subarray(at, at + CHUNK_BYTES));
-    const created = await this.#log.create(blobStream(hash), {
+    const place = await this.#placeOf(hash);
+    const created = await this.#log.create(place.stream, {
       contentType: mediaType,
       first: { records, close: true },
     });
@@ -66,17 +68,18 @@ export class Blobs {
   ): Promise<
     Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
   > {
-    const found = /^[0-9a-f]{64}$/.test(hash) ? await this.#log.stat(blobStream(hash)) : undefined;
-    if (found?.kind === 'unavailable') return { kind: 'fault', fault: found.fault };
-    if (found?.kind !== 'state')
+    const place = /^[0-9a-f]{64}$/.test(hash) ? await this.#placeOf(hash) : undefined;
+    if (place?.found.kind === 'unavailable') return { kind: 'fault', fault: place.found.fault };
+    if (place?.found.kind !== 'state')
       return { kind: 'fault', fault: fault('blob-not-found', `There is no blob ${hash.slice(0, 80)}.`) };
+    const { stream, found } = place;
     const { contentType, head } = found.state;
-    const last = head === 0 ? 0 : await this.#lastBytes(hash, head);
+    const last = head === 0 ? 0 : await this.#lastBytes(stream, head);
     return {
       kind: 'ok',
       mediaType: contentType,
       bytes: Math.max(0, head - 1) * CHUNK_BYTES + last,
-      chunks: this.#chunks(hash),
+      chunks: this.#chunks(stream),
     };
   }
 
@@ -95,7 +98,8 @@ export class Blobs {
   }
 
   async erase(hash: string): Promise<void> {
-    await this.#log.delete(blobStream(hash));
+    const { stream } = await this.#placeOf(hash);
+    await this.#log.delete(stream);
   }
 
   sink(mediaType: string): BlobSink {
@@ -115,14 +119,29 @@ export class Blobs {
     };
   }
 
-  async #lastBytes(hash: string, head: number): Promise<number> {
-    const [last] = await this.#read(hash, { after: head - 1, limit: 1 });
+  /** Rule 3: the stream of its first life that has not ended, whether that has begun or not. By doubled steps, for anybody may end many. */
+  async #placeOf(
+    hash: string,
+  ): Promise<{ readonly stream: StreamName; readonly found: Awaited<ReturnType<Log['stat']>> }> {
+    let ended = 0;
+    let isBehind = true;
+    for (let step = 1; ; step = isBehind ? step * 2 : Math.max(1, step >> 1)) {
+      const stream = blobStream(hash, ended + step);
+      const found = await this.#log.stat(stream);
+      if (found.kind === 'deleted') ended += step;
+      else if (step === 1) return { stream, found };
+      else isBehind = false;
+    }
+  }
+
+  async #lastBytes(stream: StreamName, head: number): Promise<number> {
+    const [last] = await this.#read(stream, { after: head - 1, limit: 1 });
     return last?.bytes.byteLength ?? 0;
   }
 
-  async *#chunks(hash: string): AsyncGenerator<Uint8Array> {
+  async *#chunks(stream: StreamName): AsyncGenerator<Uint8Array> {
     for (let after = 0; ;) {
-      const records = await this.#read(hash, { after, bytesMax: CHUNK_BYTES * 4 });
+      const records = await this.#read(stream, { after, bytesMax: CHUNK_BYTES * 4 });
       if (records.length === 0) return;
       for (const record of records) yield record.bytes;
       after += records.length;
@@ -130,8 +149,8 @@ export class Blobs {
   }
 
   /** Breaks off where the store gives no answer: a blob that ends early is not taken for a whole one. */
-  async #read(hash: string, range: ReadRange): Promise<readonly LogRecord[]> {
-    const page = await this.#log.read(blobStream(hash), range);
+  async #read(stream: StreamName, range: ReadRange): Promise<readonly LogRecord[]> {
+    const page = await this.#log.read(stream, range);
     if (page.kind === 'unavailable') throw new FaultError(page.fault);
     return page.kind === 'page' ? page.records : [];
   }
