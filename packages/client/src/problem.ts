@@ -25,8 +25,8 @@ export function faultOfAnswer({ status, headers, text }: WholeAnswer): Fault {
 
 function parseProblem(text: string): Partial<Problem> {
   try {
-    const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? value : {};
+    // `null`, a number, a text: an object all the same, of which nothing is said.
+    return Object(JSON.parse(text)) as Partial<Problem>;
   } catch {
     return {};
   }
@@ -48,7 +48,8 @@ function kindOfStatus(status: number): FaultKind {
     case 504:
       return 'disconnected';
     default:
-      return status >= 500 ? 'internal' : 'invalid-request';
+      // 501: no other try helps.
+      return status >= 500 && status !== 501 ? 'internal' : 'invalid-request';
   }
 }
 

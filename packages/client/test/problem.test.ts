@@ -17,6 +17,11 @@ test('the gateway’s own word is taken, with its advice and its facts', () => {
   expect(answer(429, { fault: 'queue-full', detail: 'full' })).toEqual({ kind: 'queue-full', detail: 'full' });
 });
 
+test('what the gateway does not do is told in its words, and is not tried again', () => {
+  expect(answer(501, { fault: 'terminals-off', detail: 'off' }).kind).toBe('terminals-off');
+  expect(answer(501, { fault: 'btw-unsupported', detail: 'none' }).kind).toBe('btw-unsupported');
+});
+
 test('a kind of a newer gateway: its name where nothing helps, its status where a retry or a sign-in may', () => {
   expect(answer(409, { fault: 'not-known-yet', detail: 'new' }).kind).toBe('not-known-yet');
   expect(answer(503, { fault: 'not-known-yet', detail: 'new' }).kind).toBe('disconnected');
