@@ -8,6 +8,7 @@ import {
   createCredentials,
   type Credentials,
   type HoldfastClient,
+  type RefreshOutcome,
   type Transport,
 } from '@holdfast/client';
 import { nodeTransport } from '@holdfast/client/node';
@@ -30,10 +31,13 @@ export interface GatewayAddress {
 }
 
 /** @throws FaultError with the cure where there is none */
-export async function findGateway({ url, token }: ConnectOptions): Promise<GatewayAddress> {
+export async function findGateway(options: ConnectOptions): Promise<GatewayAddress> {
+  // A variable that is set to nothing names nothing.
+  const url = options.url === '' ? undefined : options.url;
+  const token = options.token === '' ? undefined : options.token;
   const named = url === undefined ? undefined : checkUrl(url);
   if (named !== undefined && token !== undefined)
-    return { url: named, credentials: createCredentials({ token }), transport: () => nodeTransport() };
+    return { url: named, credentials: givenCredentials(named, token), transport: () => nodeTransport() };
   const { data } = readConfig();
   const local = await readLocalGateway(data);
   if (local === undefined && named === undefined)
@@ -46,7 +50,7 @@ export async function findGateway({ url, token }: ConnectOptions): Promise<Gatew
   const address = named ?? local?.url ?? '';
   return {
     url: address,
-    credentials: token === undefined ? localCredentials(data, address, local) : createCredentials({ token }),
+    credentials: token === undefined ? localCredentials(data, address, local) : givenCredentials(address, token),
     transport: () => (local?.url === address ? localTransport(local) : nodeTransport()),
   };
 }
@@ -67,6 +71,14 @@ export function localTransport({ cert }: Pick<LocalGateway, 'cert'>): Transport 
   });
 }
 
+const notTaken = (url: string): RefreshOutcome => ({
+  kind: 'refused',
+  fault: fault('auth-refused', `The gateway at ${url} does not take the token that this command has.`),
+});
+
+const givenCredentials = (url: string, token: string): Credentials =>
+  createCredentials({ token, refresh: () => Promise.resolve(notTaken(url)) });
+
 /** The gateway's own token, anew at each of its starts: a command that outlives a restart reads it again. */
 function localCredentials(data: string, url: string, known: LocalGateway | undefined): Credentials {
   return createCredentials({
@@ -74,10 +86,7 @@ function localCredentials(data: string, url: string, known: LocalGateway | undef
     refresh: async (stale) => {
       const now = await readLocalGateway(data);
       if (now?.url === url && now.token !== stale) return { kind: 'renewed', token: now.token };
-      return {
-        kind: 'refused',
-        fault: fault('auth-refused', `The gateway at ${url} does not take the token that this command has.`),
-      };
+      return notTaken(url);
     },
   });
 }

@@ -99,6 +99,7 @@ async function checkData({ data, store }: Config): Promise<Finding> {
 
 async function checkPlaceFor(data: string): Promise<Finding> {
   const above = await nearestDirectory(data);
+  if (!(await stat(above)).isDirectory()) return bad(`${above} is no directory. Set HOLDFAST_DATA to another place.`);
   await access(above, constants.W_OK | constants.X_OK);
   return note(`${data} is not there yet; the first start makes it`);
 }

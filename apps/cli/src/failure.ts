@@ -47,7 +47,7 @@ function textOf({ kind, detail }: Fault): string {
   if (kind === 'unauthorized' || kind === 'auth-refused')
     return `${detail} Give one that is valid by --token or HOLDFAST_TOKEN; "holdfast token create" makes one.`;
   if (kind === 'disconnected')
-    return `${detail} Is the gateway running? "holdfast serve" starts one, "holdfast doctor" looks for what is wrong.`;
+    return `${/[.!?]$/.test(detail) ? detail : `${detail}.`} Is the gateway running? "holdfast serve" starts one, "holdfast doctor" looks for what is wrong.`;
   return detail;
 }
 

@@ -81,3 +81,13 @@ test('what a killed gateway left behind is not taken for a running one', async (
   expect(refused.code).toBe(1);
   expect(refused.err).toContain('holdfast serve');
 });
+
+test('a variable that is set to nothing names nothing; a token that is refused is told with its gateway', async () => {
+  await using dir = await temporaryDir();
+  const gateway = await dir.serve();
+  const asked = await run(['sessions'], environment(dir.path, { HOLDFAST_URL: '', HOLDFAST_TOKEN: '' }));
+  expect(asked).toMatchObject({ code: 0, err: '' });
+  const refused = await run(['sessions', '--token', 'hf_stranger'], environment(dir.path));
+  expect(refused.code).toBe(1);
+  expect(refused.err).toMatch(new RegExp(`${gateway.url} does not take the token .*holdfast token create`));
+});
