@@ -3,6 +3,7 @@
  */
 import { rehearse } from '@holdfast/agents';
 import { describe, expect, test, vi } from 'vitest';
+import { configOf } from '../src/index.ts';
 import { openApi, textOf, type Json } from './harness.ts';
 
 describe('sessions', () => {
@@ -167,6 +168,29 @@ describe('messages', () => {
 });
 
 describe('turns', () => {
+  test('a place that becomes free in a full queue is taken once, however many look at one time', async () => {
+    const api = await openApi({ limits: { ...configOf({}).limits, queueMax: 1 } });
+    const id = await api.session();
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    await api.send(id, '/scene slow-start delay=60000');
+    await stream.untilType('turn-start');
+    const waiting = (await api.send(id, 'waits')).body;
+    const { findKey } = api.log;
+    const gate = Promise.withResolvers<void>();
+    let looking = 0;
+    api.log.findKey = async (...args) => {
+      looking += 1;
+      await gate.promise;
+      return findKey.apply(api.log, args);
+    };
+    const sent = Array.from({ length: 5 }, (_, n) => api.send(id, `late ${n}`));
+    await expect.poll(() => looking).toBe(5);
+    await api.call('DELETE', `/v1/sessions/${id}/messages/${waiting.messageId}`);
+    gate.resolve();
+    const answers = await Promise.all(sent);
+    expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([202, 429, 429, 429, 429]);
+  });
+
   test('stop answers stopping, already-ended with the outcome, and 404 for what never was', async () => {
     const api = await openApi();
     const id = await api.session();

@@ -160,8 +160,10 @@ export class Commands {
   async #submitTo(live: LiveSession, command: Command): Promise<Receipt> {
     const { sessionId } = live;
     if (isMessage(command) && this.#isFull(live)) {
-      const refusal = await this.#refusalOf(live, command);
-      if (refusal !== undefined) return refused(refusal);
+      const look = await this.#lookAtHead(live, command);
+      if (typeof look === 'object') return refused(look);
+      // In one step with taking a place: many may have looked at once.
+      if (look === 'new' && this.#isFull(live)) return refused(queueFull(this.#queueMax));
     }
     this.#arriving.set(sessionId, (this.#arriving.get(sessionId) ?? 0) + 1);
     const expectation = live.expect(command.clientId);
@@ -180,13 +182,13 @@ export class Commands {
   }
 
   /** A retry of what was accepted gets its receipt, however full the queue is by now; and it is full if the log says so, not a view that lags. */
-  async #refusalOf(live: LiveSession, command: Command): Promise<Fault | undefined> {
+  async #lookAtHead(live: LiveSession, command: Command): Promise<'retry' | 'new' | Fault> {
     const stream = streamOf(live.sessionId);
-    if ((await this.#log.findKey(stream, command.clientId)) !== undefined) return undefined;
+    if ((await this.#log.findKey(stream, command.clientId)) !== undefined) return 'retry';
     const now = await this.#log.stat(stream);
     if (now.kind !== 'state') return faultOf(now, live.sessionId);
     await live.reached(now.state.head);
-    return this.#isFull(live) ? queueFull(this.#queueMax) : undefined;
+    return 'new';
   }
 
   async #append(live: LiveSession, command: Command, expectation: Expectation): Promise<Receipt> {
