@@ -262,7 +262,7 @@ export class Outbox {
     const { requests, ports } = this.#options;
     const { clientId, sessionId, text, parts, whenBusy, merge, after } = item.send;
     if (this.#subject === null) await this.identify(); // O2, O3
-    if ((await this.#stored((store) => store.has(clientId))) === false) return this.#drop(item); // O5
+    if ((await this.#stored((store) => store.has(clientId))) === false) return this.discard(clientId); // O5
     if (!this.#items.has(clientId) || this.#closed || this.#restoring) return;
     const json = { clientId, text, whenBusy, parts: parts.length === 0 ? undefined : parts, merge, after };
     const answer: Answer = this.#isOurs(item.send)

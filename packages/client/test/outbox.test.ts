@@ -328,6 +328,7 @@ test('what another tab discarded is not sent', async () => {
   await until(session.store, ({ outbox }) => outbox.length === 0);
   await quiet();
   expect(userTexts(gateway, session.id)).toEqual([]);
+  expect(await turn.done).toEqual({ kind: 'discarded' });
   end();
   await client.close();
 });

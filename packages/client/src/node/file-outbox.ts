@@ -3,7 +3,8 @@
  *
  * 1. Each change writes the whole file beside its place and renames it: a reader and a crash find the old or the new one.
  * 2. Changes are written one after the other; those that come meanwhile go out together with the next.
- * 3. A file that is not ours to read as JSON is an error of the first call, never overwritten.
+ * 3. A file that is not ours to read as JSON is an error, never overwritten.
+ * 4. What another process wrote stays: a change is one of what is in the file now. Of two in the very same moment one may be lost.
  */
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -13,29 +14,30 @@ import type { ClientId } from '@holdfast/protocol/ids';
 import { newId } from '../new-id.ts';
 import type { OutboxStore, StoredSend } from '../outbox-store.ts';
 
+type Sends = Map<ClientId, StoredSend>;
+
 export function fileOutbox(path: string): OutboxStore {
-  let reading: Promise<Map<ClientId, StoredSend>> | undefined;
+  let changes: ((sends: Sends) => void)[] = [];
   let writing: Promise<void> = Promise.resolve();
   let queued: Promise<void> | undefined;
 
-  function load(): Promise<Map<ClientId, StoredSend>> {
-    reading ??= read(path);
-    return reading;
-  }
-
-  function write(sends: Map<ClientId, StoredSend>): Promise<void> {
+  function change(apply: (sends: Sends) => void): Promise<void> {
+    changes.push(apply);
     queued ??= writing.then(async () => {
-      queued = undefined; // 2
+      const now = changes; // 2
+      changes = [];
+      queued = undefined;
+      const sends = await read(path); // 4
+      for (const each of now) each(sends);
       await replace(path, JSON.stringify([...sends.values()]));
     });
     writing = queued.catch(() => {});
     return queued;
   }
 
-  async function change(apply: (sends: Map<ClientId, StoredSend>) => void): Promise<void> {
-    const sends = await load();
-    apply(sends);
-    await write(sends);
+  async function load(): Promise<Sends> {
+    await writing;
+    return read(path);
   }
 
   return {
@@ -47,13 +49,17 @@ export function fileOutbox(path: string): OutboxStore {
   };
 }
 
-async function read(path: string): Promise<Map<ClientId, StoredSend>> {
+async function read(path: string): Promise<Sends> {
   const text = await readFile(path, 'utf8').catch((error: unknown) => {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return '[]';
     throw error;
   });
-  const sends = JSON.parse(text) as readonly StoredSend[];
-  return new Map(sends.map((send) => [send.clientId, send]));
+  try {
+    const sends = JSON.parse(text) as readonly StoredSend[];
+    return new Map(sends.map((send) => [send.clientId, send]));
+  } catch (cause) {
+    throw new Error(`${path} is no file of unsent messages. Move it away, or name another.`, { cause });
+  }
 }
 
 async function replace(path: string, text: string): Promise<void> {
