@@ -5,8 +5,8 @@
  *    and only its user can read it: it holds every conversation.
  * 2. A restore needs the gateway to be down, looks at all of the backup first, and keeps what it replaces.
  */
-import { existsSync } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { constants, existsSync } from 'node:fs';
+import { access, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { backUpDirectory, restoreDirectory } from '@holdfast/log/sqlite';
 import type { Config } from '@holdfast/gateway';
@@ -22,6 +22,7 @@ export async function backup(file: string): Promise<void> {
   if (existsSync(target)) throw badInput(`${target} exists. A backup replaces nothing: name another file.`);
   const draft = `${target}.part`;
   process.umask(PRIVATE);
+  await access(path.dirname(target), constants.W_OK);
   await rm(draft, { force: true });
   try {
     await backUpDirectory(data, draft, process.stderr.isTTY ? showProgress : undefined);

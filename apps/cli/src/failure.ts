@@ -69,5 +69,6 @@ function refusalOfSystem(error: unknown): string | undefined {
   if (cure === undefined) return undefined;
   if ('path' in error) return `${String(error.path)} ${cure} (${error.code})`;
   // Of a file that is open the system no longer says the name.
-  return 'syscall' in error && error.syscall === 'write' ? `The output ${cure} (${error.code})` : undefined;
+  const what = 'syscall' in error ? { write: 'The output', read: 'The input' }[String(error.syscall)] : undefined;
+  return what === undefined ? undefined : `${what} ${cure} (${error.code})`;
 }

@@ -5,7 +5,7 @@
  * 1. What was printed is exactly what was read: no entry twice, none left out. Where that cannot be kept it fails.
  */
 import { EventStreamClient } from '@holdfast/client';
-import { parseCursor } from '@holdfast/protocol/cursor';
+import { parseCursor, START } from '@holdfast/protocol/cursor';
 import type { Entry } from '@holdfast/protocol/entry';
 import { fault, FaultError } from '@holdfast/protocol/fault';
 import { parseId, type SessionId } from '@holdfast/protocol/ids';
@@ -32,10 +32,41 @@ export async function tail(session: string, options: TailOptions): Promise<void>
       `--after is '${oneLine(after, 80)}', which is no cursor. One looks like 12.0a1b2c3d; 0 is the beginning.`,
     );
   await withClient(options, async (client, gateway) => {
-    const { seq } = (await call(client, 'GET', `/v1/sessions/${sessionId}`)) as { readonly seq: number };
-    if (!follow && from.seq >= seq) return;
-    await print(sessionId, gateway, options, follow ? Number.POSITIVE_INFINITY : seq);
+    // Fails at once where there is none.
+    await call(client, 'GET', `/v1/sessions/${sessionId}`);
+    if (follow) return print(sessionId, gateway, options, Number.POSITIVE_INFINITY);
+    const head = await headOf(sessionId, gateway);
+    const { seq } = parseCursor(head) ?? START;
+    if (after === head) return;
+    if (from.seq >= seq) throw unserved('it is of another history'); // Rule 1: no entry follows that would tell.
+    await print(sessionId, gateway, options, seq);
   });
+}
+
+/** The cursor of the last entry that there is now. */
+async function headOf(sessionId: SessionId, gateway: GatewayAddress): Promise<string> {
+  const head = Promise.withResolvers<string>();
+  const stream = new EventStreamClient({
+    transport: gateway.transport(),
+    baseUrl: gateway.url,
+    credentials: gateway.credentials,
+    target: { kind: 'session', sessionId, place: null },
+    handlers: {
+      snapshot: ({ cursor }) => head.resolve(cursor),
+      entry: () => {},
+      gone: (_sessionId, why) => head.reject(new FaultError(why)),
+      state: (state) => {
+        if (state.kind === 'idle' && state.fault !== undefined) head.reject(new FaultError(state.fault));
+      },
+      error: head.reject,
+    },
+  });
+  stream.start();
+  try {
+    return await head.promise;
+  } finally {
+    await stream.close();
+  }
 }
 
 async function print(sessionId: SessionId, gateway: GatewayAddress, options: TailOptions, upTo: number): Promise<void> {

@@ -123,6 +123,7 @@ test('backup while it runs, restore after it: the same sessions, and what was re
   expect(await run(['backup', file], env)).toMatchObject({ code: 0, out: `${file}\n` });
   expect((await stat(file)).mode & 0o077).toBe(0);
   expect(await run(['backup', file], env)).toMatchObject({ code: 2 });
+  expect((await run(['backup', path.join(dir.path, 'nowhere', 'kept.db')], env)).err).toContain('nowhere is not there');
   const before = await run(['tail', 's_kept', '--no-follow'], env);
   await run(['chat', 's_later', '--new'], env, `${scene}\n`);
 
@@ -154,6 +155,13 @@ test('R60: after a restore, a cursor of what is no more is told so; one of what 
   await gateway.end('SIGTERM');
   await run(['restore', file], env);
   await dir.serve();
+  // Behind the head there is no entry that would tell.
+  expect(await run(['tail', 's_1', '--no-follow', '--after', lost.at(-1)!], env)).toMatchObject({ code: 2, out: '' });
+  expect(await run(['tail', 's_1', '--no-follow', '--after', kept.at(-1)!], env)).toEqual({
+    code: 0,
+    out: '',
+    err: '',
+  });
   await run(['chat', 's_1'], env, 'something else was said in its place\n');
   const stale = await run(['tail', 's_1', '--no-follow', '--after', lost[kept.length + 1]!], env);
   expect(stale).toMatchObject({ code: 2, out: '' });
