@@ -191,6 +191,25 @@ describe('turns', () => {
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([202, 429, 429, 429, 429]);
   });
 
+  test('what is refused and can be no retry is not in the log either', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const path = `/v1/sessions/${id}`;
+    for (const [method, where, body, fault] of [
+      ['POST', '/messages', { text: 'a', after: 't_nope' }, 'turn-not-found'],
+      ['PATCH', '/branch', { turnId: 't_nope' }, 'turn-not-found'],
+      ['POST', '/tools/x_nope', { ok: true, output: 'a' }, 'turn-ended'],
+      ['POST', '/prompts/p_nope', { answer: 'a' }, 'prompt-not-found'],
+      ['POST', '/turns/t_nope/stop', {}, 'turn-not-found'],
+      ['POST', '/turns/t_nope/steer', { text: 'a' }, 'turn-not-found'],
+      ['PATCH', '/messages/m_nope', { text: 'a' }, 'message-not-found'],
+      ['DELETE', '/messages/m_nope', {}, 'message-not-found'],
+      ['POST', '/messages/m_nope/regenerate', {}, 'message-not-found'],
+    ] as const)
+      expect((await api.call(method, path + where, body)).body, where).toMatchObject({ fault });
+    expect((await api.call('GET', path)).body.seq).toBe(1);
+  });
+
   test('stop answers stopping, already-ended with the outcome, and 404 for what never was', async () => {
     const api = await openApi();
     const id = await api.session();

@@ -4,7 +4,7 @@
  * 1. Another's session is not there for somebody who is no admin: the answer is the one for a session that never was.
  * 2. A command without a client id gets one: it works, and a retry of it is another command.
  */
-import { fault, ID_PATTERN, type ClientId, type Fault, type SessionId } from '@holdfast/protocol';
+import { fault, ID_PATTERN, judge, type ClientId, type Command, type Fault, type SessionId } from '@holdfast/protocol';
 import type { SessionService } from '@holdfast/session';
 import { isAdmin, type Principal } from '../auth/principal.ts';
 import type { CommandBody } from '@holdfast/protocol/schema';
@@ -98,6 +98,18 @@ export function commandName(body: CommandBody, header: ReadHeader): CommandName 
     'invalid-request',
     'Idempotency-Key is no id: 1 to 128 of A-Z a-z 0-9 _ . : -, the first a letter or digit.',
   );
+}
+
+/** Void as things stand, and without a name of its caller's no retry of what was not: such a command is not appended at all. */
+export async function isInVain(
+  service: SessionService,
+  sessionId: SessionId,
+  command: Command,
+  { given }: CommandName,
+): Promise<boolean> {
+  if (given) return false;
+  const found = await service.snapshot(sessionId);
+  return found.kind === 'ok' && judge(found.view, command).kind === 'void';
 }
 
 export const isFault = (value: object): value is Fault => 'detail' in value && 'kind' in value;

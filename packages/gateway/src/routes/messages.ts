@@ -31,7 +31,7 @@ import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';
 import { accepted, failed, ok, type Reply } from '../http/reply.ts';
 import type { Route } from '../http/route.ts';
-import type { Access } from './access.ts';
+import { isInVain, type Access } from './access.ts';
 
 export const admittedSchema: z.ZodType = z
   .object({
@@ -118,15 +118,18 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
         const { sessionId } = call.params;
         const { whenBusy = 'queue', clientId: _clientId, ...content } = call.body;
         const messageId = newId('m') as MessageId;
-        const receipt = await service.submit(sessionId, {
+        const command: Command = {
           type: 'message',
           clientId: name.clientId,
           author: call.principal.subject,
           messageId,
           ...content,
           whenBusy,
-        });
-        return admitted(receipt, sessionId);
+        };
+        const { after } = content;
+        if (typeof after === 'string' && (await isInVain(service, sessionId, command, name)))
+          return failed(turnNotFound(sessionId, after));
+        return admitted(await service.submit(sessionId, command), sessionId);
       },
     }),
 
@@ -263,12 +266,14 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
       body: switchBranchBody,
       handle: async (call, name) => {
         const { sessionId } = call.params;
-        const receipt = await service.submit(sessionId, {
+        const command: Command = {
           type: 'branch-switch',
           clientId: name.clientId,
           author: call.principal.subject,
           turnId: call.body.turnId,
-        });
+        };
+        if (await isInVain(service, sessionId, command, name)) return failed(turnNotFound(sessionId, call.body.turnId));
+        const receipt = await service.submit(sessionId, command);
         if (receipt.kind === 'fault') return failed(receipt.fault);
         if (receipt.verdict.kind === 'void') return failed(turnNotFound(sessionId, call.body.turnId));
         const found = await service.snapshot(sessionId);

@@ -9,11 +9,13 @@ import { z } from 'zod';
 import {
   fault,
   turnIdOfItem,
+  type Command,
   type Fault,
   type MessageId,
   type PromptId,
   type PromptPart,
   type SessionId,
+  type ToolId,
   type TurnId,
   type TurnOutcome,
   type View,
@@ -33,7 +35,7 @@ import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';
 import { failed, ok, type Reply } from '../http/reply.ts';
 import type { Route } from '../http/route.ts';
-import type { Access } from './access.ts';
+import { isInVain, type Access } from './access.ts';
 import { admitted, admittedSchema } from './messages.ts';
 
 const stopSchema = z
@@ -185,24 +187,21 @@ export function turnRoutes({ service }: Context, access: Access): readonly Route
         },
       },
       body: toolResultBody,
-      handle: async ({ params: { sessionId, toolId }, body, principal }, { clientId }) => {
-        const receipt = await service.submit(sessionId, {
+      handle: async ({ params: { sessionId, toolId }, body, principal }, name) => {
+        const command: Command = {
           type: 'tool-result',
-          clientId,
+          clientId: name.clientId,
           author: principal.subject,
           toolId,
           ok: body.ok,
           output: body.output,
-        });
+        };
+        if (await isInVain(service, sessionId, command, name)) return failed(notAwaited(toolId));
+        const receipt = await service.submit(sessionId, command);
         if (receipt.kind === 'fault') return failed(receipt.fault);
         const { verdict, seq, duplicate } = receipt;
         if (verdict.kind === 'done') return ok({ toolId, result: 'taken', seq, duplicate });
-        return failed(
-          fault(
-            'turn-ended',
-            `No running turn waits for the result of ${toolId}: it was handed in already, or its turn has ended.`,
-          ),
-        );
+        return failed(notAwaited(toolId));
       },
     }),
   ];
@@ -297,6 +296,12 @@ const promptClosed = (
     'prompt-closed',
     `Prompt ${promptId} is closed: ${facts.outcome}${facts.by === undefined ? '' : ` by ${facts.by}`}. This answer changed nothing.`,
     { facts },
+  );
+
+const notAwaited = (toolId: ToolId): Fault =>
+  fault(
+    'turn-ended',
+    `No running turn waits for the result of ${toolId}: it was handed in already, or its turn has ended.`,
   );
 
 const noChoice = (promptId: PromptId, choices: readonly string[]): Fault =>
