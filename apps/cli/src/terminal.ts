@@ -22,8 +22,9 @@ export interface TerminalOptions extends ConnectOptions {
 
 /** Ctrl-], as in telnet. */
 const LEAVE = 0x1d;
-/** What a terminal says for "no more input". */
+/** What a terminal says for "no more input": where a line was begun the first of two only ends that. */
 const END_OF_INPUT = '\u0004';
+const LINE_FEED = 0x0a;
 
 export async function terminal(command: readonly string[], options: TerminalOptions): Promise<void> {
   const gateway = await findGateway(options);
@@ -86,6 +87,7 @@ async function attend(terminal: Terminal): Promise<void> {
 function type(terminal: Terminal, leave: () => void): { end(): void } {
   const { stdin } = process;
   let isOver = false;
+  let isLineBegun = false;
   const send = (data: string | Uint8Array): void => {
     stdin.pause();
     terminal.write(data).then(
@@ -94,12 +96,13 @@ function type(terminal: Terminal, leave: () => void): { end(): void } {
     );
   };
   const onData = (bytes: Buffer): void => {
+    isLineBegun = bytes.at(-1) !== LINE_FEED;
     const at = stdin.isTTY ? bytes.indexOf(LEAVE) : -1;
     if (at === -1) return send(bytes);
     stdin.pause();
     void terminal.write(bytes.subarray(0, at)).then(leave, leave);
   };
-  const onEnd = (): void => send(END_OF_INPUT);
+  const onEnd = (): void => send(isLineBegun ? END_OF_INPUT.repeat(2) : END_OF_INPUT);
   stdin.on('data', onData).on('end', onEnd);
   return {
     end: () => {

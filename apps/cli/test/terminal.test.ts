@@ -76,6 +76,8 @@ test('C4: in a script: what is piped in is typed, what it prints is printed, and
       .split('\n')
       .map((line) => JSON.parse(line) as object),
   ).toMatchObject([{ state: 'exited' }, { state: 'exited' }]);
+  for (const input of ['', 'a line\n', 'a line that was only begun'])
+    expect(await run(['terminal', '--', 'cat'], env, input)).toMatchObject({ code: 0 });
 });
 
 test('C4: an interrupted script ends what it began', async () => {
