@@ -72,8 +72,8 @@ export class LiveSessionList implements SessionList {
     return this.#rows.size;
   }
 
-  more(): Promise<void> {
-    return this.#status === 'ready' && this.#next === null ? Promise.resolve() : this.#readPage();
+  async more(): Promise<void> {
+    if (this.#status === 'loading' || this.#next !== null) await this.#readPage();
   }
 
   async search(query: string): Promise<void> {
@@ -86,8 +86,9 @@ export class LiveSessionList implements SessionList {
     if (mine === null) return;
     const answer = await this.#options.requests.get(`/v1/sessions?limit=${PAGE_ROWS}&q=${encodeURIComponent(words)}`);
     if (this.#search !== mine) return; // A later one replaced it.
-    this.#fault = answer.kind === 'fault' ? answer.fault : null;
-    const rows = answer.kind === 'ok' ? (answer.body as { sessions: readonly SessionSummary[] }).sessions : mine.rows;
+    let { rows } = mine;
+    if (answer.kind === 'fault') this.#fault = answer.fault;
+    else ({ sessions: rows } = answer.body as { sessions: readonly SessionSummary[] });
     this.#search = { query, rows, busy: false };
     this.#cell.touch();
   }

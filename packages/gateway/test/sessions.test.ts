@@ -24,6 +24,8 @@ describe('sessions', () => {
     await api.session();
     const set = await api.call('PATCH', `/v1/sessions/${id}`, { title: 'Quarterly lighthouse', pinned: true });
     expect(set.body.session).toMatchObject({ title: 'Quarterly lighthouse', pinned: true });
+    // It was changed, nothing was said in it: the list keeps its order.
+    expect(set.body.session.updatedAt).toBe(set.body.session.createdAt);
     await expect.poll(async () => (await api.call('GET', '/v1/sessions?q=lighthouse')).body.sessions.length).toBe(1);
     const page = await api.call('GET', '/v1/sessions?limit=1');
     expect(page.body.sessions).toHaveLength(1);

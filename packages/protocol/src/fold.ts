@@ -15,7 +15,9 @@ import type { View } from './view.ts';
 /** Folds one entry. The caller hands each seq once, in order. */
 export function fold(view: View, entry: Entry): View {
   const next = isCommand(entry) ? foldCommand(view, entry) : foldRunEvent(view, entry);
-  return { ...next, seq: entry.seq, updatedAt: entry.at };
+  // Who reads, pins or renames a session says nothing in it: in the list it stays in its place.
+  const updatedAt = entry.type === 'session-set' ? next.updatedAt : entry.at;
+  return { ...next, seq: entry.seq, updatedAt };
 }
 
 export const foldAll = (view: View, entries: Iterable<Entry>): View => {

@@ -27,6 +27,7 @@ export interface SessionSummary {
   /** The first 200 characters of the last message. */
   readonly preview: string;
   readonly createdAt: string;
+  /** When something was last said or done in it; not when it was read, pinned, archived or renamed. */
   readonly updatedAt: string;
 }
 
