@@ -133,6 +133,19 @@ test('where the list stands beside the session, searching it leaves the session 
   await tab.page.keyboard.type('still here');
   expect(await tab.page.locator('.composer-text').inputValue()).toBe('still here');
   expect(await tab.page.locator('.search-input').inputValue()).toBe('quokka');
+  await tab.page.locator('.composer-text').fill('');
+
+  // Escape clears the search, then leaves it; what is being answered goes on.
+  await tab.say('/scene plain tokens=3000 rate=100');
+  await tab.answer.locator('.markdown').waitFor();
+  await tab.page.keyboard.press('Control+k');
+  await tab.page.keyboard.press('Escape');
+  await tab.page.keyboard.press('Escape');
+  await tab.page.keyboard.type('back');
+  expect(await tab.page.locator('.composer-text').inputValue()).toBe('back');
+  expect(await tab.answer.getAttribute('data-state')).toBe('streaming');
+  await tab.page.keyboard.press('Escape');
+  await tab.settled('cancelled');
 
   // Where there is little room it comes over the session, with the keys in it.
   await tab.page.setViewportSize({ width: 600, height: 700 });

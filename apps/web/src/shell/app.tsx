@@ -67,6 +67,7 @@ export function App({ drafts, me, terminals }: AppProps): ReactNode {
               setDrawerOpen(false);
             }}
             onSearch={(query) => later(query === '' ? 0 : SEARCH_DELAY_MS, () => void sessions.search(query))}
+            onLeaveSearch={focusComposer}
             onMore={() => void sessions.more()}
             onClose={() => setDrawerOpen(false)}
             foot={

@@ -18,6 +18,8 @@ export interface SidebarProps {
   readonly searchRef: Ref<HTMLInputElement>;
   readonly onNew: () => void;
   readonly onSearch: (query: string) => void;
+  /** Nothing is looked for any more. */
+  readonly onLeaveSearch: () => void;
   readonly onMore: () => void;
   readonly onClose: () => void;
   readonly foot: ReactNode;
@@ -113,19 +115,22 @@ function Hint({ list, isEmpty }: { readonly list: SessionListState; readonly isE
 
 // ── search ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-type SearchFieldProps = Pick<SidebarProps, 'list' | 'searchRef' | 'onSearch'> & { readonly onDown: () => void };
+type SearchFieldProps = Pick<SidebarProps, 'searchRef' | 'onSearch' | 'onLeaveSearch'> & {
+  readonly onDown: () => void;
+};
 
-function SearchField({ searchRef, onSearch, onDown }: SearchFieldProps): ReactNode {
+function SearchField({ searchRef, onSearch, onLeaveSearch, onDown }: SearchFieldProps): ReactNode {
   const [query, setQuery] = useState('');
   const change = (text: string): void => {
     setQuery(text);
     onSearch(text.trim());
   };
   const onKeyDown = (event: KeyboardEvent): void => {
-    if (event.key === 'Escape' && query !== '') {
+    if (event.key === 'Escape') {
       // It ends the search, not the turn.
       event.stopPropagation();
-      change('');
+      if (query === '') onLeaveSearch();
+      else change('');
     } else if (event.key === 'ArrowDown' || event.key === 'Enter') {
       event.preventDefault();
       onDown();
