@@ -121,8 +121,15 @@ export function createApp(context: Context, files: StaticFiles): App {
     const tooFast = PROBES.includes(route.path)
       ? undefined
       : rate.take(principal.tokenId ?? (principal.subject || `from ${incoming.socket.remoteAddress}`));
-    if (tooFast !== undefined) return failed(tooFast);
-    const call = await parse(c, route, principal, incoming);
+    const reply = tooFast === undefined ? await handle(c, route, principal) : failed(tooFast);
+    // The metrics count refusals; whose they are is said here alone.
+    if (reply.kind === 'fault')
+      logger.debug({ subject: principal.subject, route: route.path, fault: reply.fault.kind }, 'refused');
+    return reply;
+  }
+
+  async function handle(c: Exchange, route: Route, principal: Principal): Promise<Reply> {
+    const call = await parse(c, route, principal, c.env.incoming);
     return isFault(call) ? failed(call) : route.handle(call as Call<never, never, never>);
   }
 

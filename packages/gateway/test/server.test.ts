@@ -152,6 +152,15 @@ test('no line of the log holds a secret, a text or a query, whatever was asked',
     expect(lines).not.toContain(secret);
 });
 
+test('whose requests are refused for load stands in the log of a gateway that logs in detail', async () => {
+  const api = await openApi({ limits: { ...configOf({}).limits, requestsPerS: 1, requestsBurst: 2 } });
+  for (let n = 0; n < 4; n += 1) await api.call('GET', '/v1/me');
+  const refused = api.logLines
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+    .filter((line) => line['msg'] === 'refused');
+  expect(refused[0]).toMatchObject({ subject: 'admin', route: '/v1/me', fault: 'rate-limited' });
+});
+
 test('errors that quote secrets are logged without them', async () => {
   const { withoutSecrets } = await import('../src/logger.ts');
   const text = withoutSecrets(
