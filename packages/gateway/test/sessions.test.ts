@@ -56,6 +56,26 @@ describe('sessions', () => {
     }
   });
 
+  test('a file is kept for as long as any session has it, be its turn ended, running or queued', async () => {
+    const api = await openApi();
+    const stored = await api.call('POST', '/v1/blobs', 'shared bytes', { headers: { 'content-type': 'text/plain' } });
+    const { hash, bytes } = stored.body;
+    const parts = [{ type: 'file', hash, name: 'a.txt', mediaType: 'text/plain', bytes }];
+    const [ended, running, queued] = [await api.session(), await api.session(), await api.session()];
+    const { turnId } = (await api.send(ended, '/scene plain tokens=3 rate=5000', { parts })).body;
+    await (await api.stream(`/v1/sessions/${ended}/turns/${turnId}/stream`)).untilType('stream-end');
+    await api.send(running, '/scene slow-start delay=60000', { parts });
+    await api.send(queued, '/scene slow-start delay=60000');
+    await api.send(queued, 'later', { parts });
+    const left: number[] = [];
+    for (const id of [ended, running, queued]) {
+      left.push((await api.call('GET', `/v1/blobs/${hash}`)).status);
+      await api.call('DELETE', `/v1/sessions/${id}`);
+    }
+    expect(left).toEqual([200, 200, 200]);
+    expect((await api.call('GET', `/v1/blobs/${hash}`)).status).toBe(404);
+  });
+
   test('an unknown agent is refused with the names of those that are there', async () => {
     const api = await openApi();
     const refused = await api.call('POST', '/v1/sessions', { agent: 'oracle' });

@@ -30,7 +30,7 @@ import { importedSession } from './import.ts';
 import type { Lists } from './lists.ts';
 import type { Expectation, LiveSession, LiveSessions } from './live.ts';
 import { faultOf, refused, SHUTTING_DOWN } from './refusal.ts';
-import { BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
+import { attachmentRows, BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
 import { decodeEntry, encodeEntry, type Receipt, type Result } from './service.ts';
 import type { Views } from './views.ts';
 
@@ -196,6 +196,7 @@ export class Commands {
     const verdict = await this.#log.append(streamOf(sessionId), {
       records: [encodeEntry(command)],
       key: keyOf(command),
+      rows: attachmentRows(command),
     });
     switch (verdict.kind) {
       case 'appended':

@@ -15,8 +15,10 @@ import {
   divideByPath,
   EMPTY_VIEW,
   FOLD_VERSION,
-  type Message,
   summaryOf,
+  turnIdOf,
+  type Command,
+  type Message,
   type SessionId,
   type SessionSummary,
   type TurnNode,
@@ -144,6 +146,14 @@ function turnRows(view: View, node: TurnNode): readonly RowChange[] {
     .flatMap(blobsOf)
     .map((hash) => ({ table: BLOB_TABLE, key: hash, order: node.startSeq, group: hash, value: encode(node.turnId) }));
   return [{ table: TURN_TABLE, key: node.turnId, order: node.startSeq, group, value: encode(row), text }, ...blobs];
+}
+
+/** From its message's admission on: other sessions may have the file too, and be deleted before this turn has ended. */
+export function attachmentRows(command: Command): readonly RowChange[] {
+  if (command.type !== 'message' || command.parts === undefined) return [];
+  const value = encode(turnIdOf(command.messageId));
+  const hashes = new Set(command.parts.flatMap((part) => (part.type === 'file' ? [part.hash] : [])));
+  return [...hashes].map((hash) => ({ table: BLOB_TABLE, key: hash, order: 0, group: hash, value }));
 }
 
 function blobsOf(message: Message): readonly string[] {
