@@ -22,7 +22,7 @@ import { documentOf } from './http/openapi.ts';
 import { parseParams, parseWith } from './http/parse.ts';
 import { failed, type Headers, type Reply } from './http/reply.ts';
 import { respond } from './http/respond.ts';
-import type { Call, Route } from './http/route.ts';
+import { paramNamesOf, type Call, type Route } from './http/route.ts';
 import { withoutSecrets } from './logger.ts';
 import { RateLimiter } from './rate.ts';
 import { STREAM_HEAD } from './routes/terminals.ts';
@@ -58,7 +58,9 @@ export function createApp(context: Context, files: StaticFiles): App {
   const rate = new RateLimiter(clock, context.config.limits);
 
   for (const route of routes) hono.on(route.method, paths(route.path), (c) => serve(c, route));
-  for (const path of new Set(routes.map((route) => route.path))) {
+  // `/v1/tokens/link` before `/v1/tokens/{tokenId}`: what is named has its own methods.
+  const known = [...new Set(routes.map((route) => route.path))];
+  for (const path of known.toSorted((a, b) => paramNamesOf(a).length - paramNamesOf(b).length)) {
     for (const served of paths(path)) hono.all(served, (c) => refuseMethod(c, path));
   }
   for (const served of paths('/v1/*'))

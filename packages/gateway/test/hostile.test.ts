@@ -160,6 +160,13 @@ test.each([
   if (fault === 'method-not-allowed') expect(answer.headers.get('allow')).toBeTruthy();
 });
 
+test('Allow names the methods of what was asked for, not of what is beside it', async () => {
+  const api = await openApi();
+  const allowed = async (path: string): Promise<string | null> => (await api.call('PUT', path)).headers.get('allow');
+  expect(await allowed('/v1/tokens/link')).toBe('POST');
+  expect(await allowed('/v1/tokens/tk_1')).toBe('DELETE');
+});
+
 test('HEAD is answered where there is an end, and refused for a stream', async () => {
   const api = await openApi();
   expect((await api.call('HEAD', '/healthz')).status).toBe(200);
