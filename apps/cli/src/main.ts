@@ -5,8 +5,9 @@ import { CommanderError } from 'commander';
 import { EXIT, explain } from './failure.ts';
 import { createProgram } from './program.ts';
 
-// `holdfast tail … | head`: whoever reads has seen enough.
+// `holdfast tail … | head`: whoever reads has seen enough. A command that has something to end first listens for it.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE' && process.stdout.emit('unread')) return;
   if (error.code === 'EPIPE') process.exit(EXIT.ok);
   process.stderr.write(`holdfast: ${explain(error).text}\n`);
   process.exit(EXIT.failed);

@@ -70,15 +70,22 @@ async function attend(terminal: Terminal): Promise<void> {
     process.exitCode = EXIT.interrupted;
     void terminal.close();
   };
+  // `holdfast terminal … | head`: nobody reads any more.
+  const hangUp = (): void => {
+    restore();
+    void terminal.close().finally(() => process.exit(EXIT.ok));
+  };
   process.once('SIGTERM', leave).once('SIGINT', interrupt);
+  stdout.once('unread', hangUp);
   try {
-    for await (const { bytes } of terminal) if (!stdout.write(bytes)) await once(stdout, 'drain');
+    for await (const { bytes } of terminal)
+      if (!stdout.write(bytes)) await once(stdout, 'drain').catch(() => undefined);
     const exit = await terminal.exit.catch(() => undefined);
     if (exit !== undefined) process.exitCode = exitCodeOf(exit);
   } finally {
     typing.end();
     process.off('SIGTERM', leave).off('SIGINT', interrupt);
-    stdout.off('resize', resize);
+    stdout.off('resize', resize).off('unread', hangUp);
     restore();
   }
 }

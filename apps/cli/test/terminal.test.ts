@@ -101,6 +101,17 @@ test('a gateway that opens no terminals says how to turn them on', async () => {
   expect(err).toContain('HOLDFAST_TERMINALS=on');
 });
 
+test('C4: whose output nobody reads any more ends what it began', async () => {
+  await using dir = await temporaryDir();
+  await dir.serve(TERMINALS);
+  const env = environment(dir.path);
+  await using counting = new Running(['terminal', '--', '/bin/sh', '-c', 'while echo tick; do sleep 0.05; done'], env);
+  await counting.prints('out', 'tick');
+  counting.child.stdout?.destroy();
+  expect(await counting.closed).toMatchObject({ code: 0, err: '' });
+  expect(await run(['terminal', '--list'], env)).toEqual({ code: 0, out: '', err: '' });
+});
+
 test('chat in a terminal: what is pasted is one message, of all its lines; without marks each line is one', async () => {
   await using dir = await temporaryDir();
   const served = await dir.serve(TERMINALS);
