@@ -168,6 +168,7 @@ test('a message whose turn begins while it is being changed is sent as it was, a
   await tab.say('/scene approval rate=400');
   await tab.page.locator('.prompt.is-open').waitFor();
   await tab.say('as it was');
+  await tab.page.locator('.queue-row[data-queued]').waitFor();
   await tab.page.locator('.composer-text').press('ArrowUp');
   await tab.page.getByLabel('Edit message').fill('as it should be');
   const { prompts } = await gateway.view(tab.sessionId());

@@ -94,6 +94,36 @@ test('E7: who is at the end stays at the end in every frame, and settling moves 
   expect(tab.faults).toEqual([]);
 });
 
+test('E7: who compares versions of a question stays at it; all that is in sight is the end', async () => {
+  await using tab = await openTab(browser, gateway);
+  const top = (): Promise<number> =>
+    tab.page.locator('.bubble').evaluate((bubble) => {
+      const box = bubble.closest('.transcript') as Element;
+      return bubble.getBoundingClientRect().top - box.getBoundingClientRect().top;
+    });
+  await tab.say('/scene plain tokens=10');
+  await tab.settled();
+  const there = await top();
+  await tab.page.getByRole('button', { name: 'Edit and ask again' }).click();
+  await tab.page.getByLabel('Edit message').fill('/scene plain tokens=900 rate=0');
+  await tab.page.keyboard.press('Enter');
+  const versions = tab.page.getByRole('group', { name: 'Versions of this message' });
+  await versions.waitFor();
+  await tab.settled();
+  await eventually(() => distanceToEnd(tab.page)).toBeLessThan(2);
+
+  await versions.getByRole('button', { name: 'Previous message' }).click();
+  await eventually(() => tab.page.locator('.bubble').innerText()).toContain('tokens=10');
+  await eventually(() => tab.page.locator('.jump').isVisible()).toBe(false);
+  await versions.getByRole('button', { name: 'Next message' }).click();
+  await eventually(() => tab.page.locator('.bubble').innerText()).toContain('tokens=900');
+  await eventually(() => tab.page.locator('.jump').isVisible()).toBe(true);
+  expect(await top()).toBe(there);
+  await tab.page.locator('.jump').click();
+  await eventually(() => distanceToEnd(tab.page)).toBeLessThan(2);
+  expect(tab.faults).toEqual([]);
+});
+
 test('E7: a selection and the focus stay while an answer is written and when it settles', async () => {
   await using tab = await openTab(browser, gateway);
   await tab.say('/scene markdown tokens=900 rate=600');

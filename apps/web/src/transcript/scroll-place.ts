@@ -2,8 +2,8 @@
  * Where a scroller stands: held at its end while it is read there, and otherwise with what is read in its place, whatever
  * comes, goes, grows or settles above and below.
  *
- * S1. Only the person lets go of the end (scrolling up) and takes hold of it again (reaching it, or `jump`). What changes in
- *     size never changes which of the two it is.
+ * S1. Only the person lets go of the end (scrolling up, or `letGo`) and takes hold of it again (reaching it, or `jump`). What
+ *     changes in size never changes which of the two it is, unless all is in sight: then the end is.
  * S2. While it is held, the end is reached in the same frame in which the content grew: before it is painted.
  * S3. While it is not, the first thing in sight stays where it is. Browsers do that too, but not at the very top, where one
  *     is when one reads upwards, and not all of them; so it is done here for all alike (`overflow-anchor: none`).
@@ -15,6 +15,8 @@ const HOLDS = '.markdown > *, .card, [data-message]';
 export interface ScrollPlace {
   /** Down, and held there. */
   jump(): void;
+  /** What comes now is read from where one stands. */
+  letGo(): void;
   /** After a change of what is inside; changes of size are noticed by themselves. */
   settle(): void;
   close(): void;
@@ -38,6 +40,7 @@ export function keepScrollPlace(box: HTMLElement, inside: Element, onHold: (isHe
     anchor = held ? undefined : anchorIn(box);
   };
   const settle = (): void => {
+    if (box.scrollHeight <= box.clientHeight) hold(true);
     if (isHeld) box.scrollTop = box.scrollHeight;
     else if (anchor?.element.isConnected === true) box.scrollTop += topIn(box, anchor.element) - anchor.top;
     else anchor = anchorIn(box);
@@ -68,6 +71,7 @@ export function keepScrollPlace(box: HTMLElement, inside: Element, onHold: (isHe
       hold(true);
       settle();
     },
+    letGo: () => hold(false),
     settle,
     close: () => {
       observer.disconnect();

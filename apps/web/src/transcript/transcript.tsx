@@ -27,7 +27,18 @@ export interface TranscriptProps {
 
 export function Transcript({ state, rows, me, intents }: TranscriptProps): ReactNode {
   const { view, earlier } = state;
-  const { scroller, content, isHeld, jump } = useScrollPlace(rows[0]?.key);
+  const { scroller, content, isHeld, jump, letGo } = useScrollPlace(rows[0]?.key);
+  // Who compares versions of a question reads on from there, not from the end of each.
+  const fromHere = useMemo(
+    (): Intents => ({
+      ...intents,
+      switchBranch: (turnId) => {
+        letGo();
+        return intents.switchBranch(turnId);
+      },
+    }),
+    [intents, letGo],
+  );
   useJumpOnSend(rows, jump);
   const forks = useMemo(() => forksOf({ turns: view.turns, leaf: view.leaf }), [view.turns, view.leaf]);
   const promptState = usePromptState(view);
@@ -46,7 +57,7 @@ export function Transcript({ state, rows, me, intents }: TranscriptProps): React
                 forks={forks}
                 me={me}
                 promptState={promptState}
-                intents={intents}
+                intents={row.kind === 'message' && row.message.role === 'user' ? fromHere : intents}
               />
             </Fragment>
           ))}

@@ -6,6 +6,7 @@ export interface UsedScrollPlace {
   readonly content: RefObject<HTMLDivElement | null>;
   readonly isHeld: boolean;
   readonly jump: () => void;
+  readonly letGo: () => void;
 }
 
 /** `first` names the first row: when it changes, something came in or went above. */
@@ -26,5 +27,6 @@ export function useScrollPlace(first: string | undefined): UsedScrollPlace {
     settledFor.current = first;
   }, [first]);
   const jump = useCallback(() => place.current?.jump(), []);
-  return { scroller, content, isHeld, jump };
+  const letGo = useCallback(() => place.current?.letGo(), []);
+  return { scroller, content, isHeld, jump, letGo };
 }
