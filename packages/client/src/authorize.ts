@@ -33,7 +33,7 @@ export async function authorized<T extends { readonly status: number }>(
   if (second.status !== 401) return { ...second, token: outcome.token };
 
   void letGo?.(second);
-  throw new FaultError(fault('auth-refused', 'The gateway refused the renewed token too. Sign in again.'));
+  throw new FaultError(fault('auth-refused', 'The gateway refused the renewed token. Sign in again.'));
 }
 
 export const CANCELLED: Fault = fault('cancelled', 'The request was cancelled.');

@@ -119,5 +119,7 @@ function faultOf(error: unknown, url: string, init: RequestInit): Fault {
   } catch {
     return fault('invalid-request', `The request could not be made: ${String(error)}`);
   }
-  return fault('disconnected', `The connection was lost: ${String(error)}`);
+  // Node's own text is "fetch failed", and what failed is in its cause.
+  const { cause } = error as { readonly cause?: { readonly code?: string } };
+  return fault('disconnected', `The connection was lost: ${String(cause?.code ?? error)}`);
 }

@@ -339,10 +339,10 @@ export class Outbox {
 const WHOSE: Fault = fault('auth-unavailable', 'It was not known who was signed in.');
 const NOBODYS: Fault = fault(
   'unauthorized',
-  'It was written before it was known who was signed in. Send it again, or discard it.',
+  'It was written before it was known who was signed in. Send it again or discard it.',
 );
 
-const FULL = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Wait until some have arrived.`);
+const FULL = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Let some arrive.`);
 const REUSED = fault('client-id-reused', 'Another session has sent it.');
 
 function refusedSend(clientId: string = newId('c'), why: Fault): Sent {

@@ -170,10 +170,7 @@ export class TurnReader implements Turn {
   }
 }
 
-const UNCONFIRMED = fault(
-  'cancelled',
-  'The client was closed before the gateway had the message. The outbox keeps it.',
-);
+const UNCONFIRMED = fault('cancelled', 'The client was closed before the message arrived. The outbox keeps it.');
 
 const lost = (why: Fault): Sight => ({ kind: 'over', end: { kind: 'lost', fault: why } });
 
