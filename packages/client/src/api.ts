@@ -56,8 +56,8 @@ export interface ClientOptions {
   readonly openStream?: (options: EventStreamOptions) => EventStream;
   /**
    * `each`: a stream for each session, the default outside of browsers. `one`: all sessions on one socket, of which a gateway takes
-   * 1,000 at a time. `shared`: the same for all tabs of a browser whose `subject` is the same (a browser has six sockets for a gateway): the default in a page, where the
-   * `subject` is given and no `transport`. One subject means one set of rights.
+   * 1,000 at a time. `shared`: the same for all tabs of a browser whose `subject` is the same (a browser has six sockets for a
+   * gateway): the default in a page, where the `subject` is given and no `transport`. One subject means one set of rights.
    */
   readonly streams?: 'each' | 'one' | 'shared';
   /** How long a session is still followed when nobody looks any more. 30 s; at most 8 sessions linger. */
