@@ -210,7 +210,7 @@ export function streamRoutes(context: Context, access: Access): readonly Route[]
     const known = cursor !== undefined && cursor.seq > turn.startAfter ? cursor : { seq: turn.startAfter };
     const attached = await attachAt(sessionId, known);
     if (attached.kind === 'fault') return attached.fault;
-    const isComing = async (): Promise<boolean> => (await turnStatus(service, sessionId, turnId)).kind === 'ok';
+    const isComing = async (id: TurnId): Promise<boolean> => (await turnStatus(service, sessionId, id)).kind === 'ok';
     const onError = (error: unknown): void =>
       logger.error({ sessionId, turnId, error: String(error) }, 'a stream failed');
     reader.addLane(

@@ -2,7 +2,7 @@
  * One turn as a lane: its entries from its start or a cursor, to its `stream-end`, and no others.
  *
  * 1. A turn that is still in the queue is waited for. One that leaves it without a start (withdrawn, cleared) ends the
- *    stream with a goodbye, never in silence.
+ *    stream with a goodbye, never in silence: also where its owner had just begun it, for that start is void.
  * 2. A message that was merged into another's turn is answered there: then that turn is followed.
  * 3. After `stream-end` the response ends cleanly: that is the one clean end there is.
  */
@@ -18,8 +18,8 @@ export interface TurnLaneOptions {
   readonly subscription: Subscription;
   /** The message that waits for its turn, where it has not begun. */
   readonly waitsFor: MessageId | undefined;
-  /** Whether the turn is still in the queue or has begun (rule 1). */
-  isComing(): Promise<boolean>;
+  /** Whether a turn is still in the queue or has begun (rule 1). */
+  isComing(turnId: TurnId): Promise<boolean>;
   onError(error: unknown): void;
 }
 
@@ -80,7 +80,7 @@ export class TurnLane implements Lane {
       mine.push(record);
       if (entry.type === 'stream-end') return this.#send(mine, () => this.#options.reader.finish());
     }
-    const go = this.#waits && mayBeGone ? this.#check : this.#continue;
+    const go = mayBeGone ? this.#check : this.#continue;
     if (mine.length === 0) go();
     else this.#send(mine, go);
   }
@@ -107,7 +107,7 @@ export class TurnLane implements Lane {
 
   /** Rule 1. */
   readonly #check = (): void => {
-    this.#options.isComing().then((coming) => {
+    this.#options.isComing(this.#turnId).then((coming) => {
       if (this.#closed) return;
       if (coming) this.#continue();
       else this.#options.reader.goodbye({ reason: 'session-refused', fault: 'turn-not-found' });
