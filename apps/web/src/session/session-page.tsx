@@ -148,7 +148,7 @@ function FocusAtOpen({ target }: { readonly target: RefObject<HTMLElement | null
 }
 
 function placeholderOf(sessionId: SessionId | null, status: SessionState['status']): string {
-  if (sessionId === null) return 'Ask something, or try /scene markdown';
+  if (sessionId === null) return 'Ask something';
   return isGone(status) ? 'Begin another session' : 'Write a message';
 }
 
