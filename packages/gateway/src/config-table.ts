@@ -107,10 +107,7 @@ export const TABLE: Table = {
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],
     'info',
   ),
-  publicUrl: urlField(
-    { env: 'HOLDFAST_PUBLIC_URL', about: 'The address behind a proxy: its host and path prefix are allowed' },
-    ['http:', 'https:'],
-  ),
+  publicUrl: publicUrlField(),
   origins: originsField(),
   hosts: listField({ env: 'HOLDFAST_HOSTS', about: 'Further host names that the gateway answers to' }, []),
   tls: {
@@ -309,6 +306,20 @@ function storeField(): Field<StoreConfig> {
           : 'names no store. Set it to sqlite, memory or a URL: postgres://user@host/db.',
     };
   });
+}
+
+/** What is sent to people is made of it by adding to its end. */
+function publicUrlField(): Field<URL | undefined> {
+  const about = 'The address behind a proxy: its host and path prefix are allowed';
+  const url = urlField({ env: 'HOLDFAST_PUBLIC_URL', about }, ['http:', 'https:']);
+  return checked<URL | undefined, URL | undefined>(url, undefined, (found) =>
+    found === undefined || found.href === `${found.origin}${found.pathname}`
+      ? { kind: 'value', value: found }
+      : {
+          kind: 'wrong',
+          why: 'has more than a host and a path. Set it to an address like https://example.com/holdfast.',
+        },
+  );
 }
 
 function originsField(): Field<readonly string[]> {

@@ -63,6 +63,7 @@ test.each([
     /is 'postgres', which names no server\. Set it to a URL: postgres:\/\/user@host\/db/,
   ],
   [{ HOLDFAST_ORIGINS: 'https://a.example/path' }, /which is no origin/],
+  [{ HOLDFAST_PUBLIC_URL: 'https://a.example/path?query=1' }, /HOLDFAST_PUBLIC_URL has more than a host and a path/],
   [{ HOLDFAST_MODEL_URL: 'ftp://x' }, /begins with http:\/\/ or https:\/\//],
   [{ HOLDFAST_CONFIG: 'nowhere.json' }, /which cannot be read \(ENOENT\)/],
 ])('%j is refused with the cure', (env, text) => {
