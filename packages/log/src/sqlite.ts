@@ -57,6 +57,9 @@ export interface SqliteLog extends Log {
   breakDisk(how: 'full' | 'read-only' | 'whole'): Promise<void>;
 }
 
+/** Of an index of gigabytes not all is merged at once (`words-purge.ts`). */
+const PURGE_STEPS_MAX = 256;
+
 /** What an append was, for the readers of this process. */
 interface Note {
   readonly stream: StreamName;
@@ -89,6 +92,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     throw error;
   });
   await writeOwner(dir, {});
+  let isClosing = false;
 
   const read = async (stream: StreamName, range: Parameters<Log['read']>[1]): Promise<ReadVerdict> => {
     const verdict = await reader
@@ -175,6 +179,8 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     expire: async () => {
       const names = await writer.call<readonly StreamName[]>({ op: 'expire' });
       for (const name of names) gone(name);
+      for (let step = 0; step < PURGE_STEPS_MAX && !isClosing; step += 1)
+        if ((await writer.call<unknown>({ op: 'purge-words' })) !== true) break;
       return names.length;
     },
     now: () => Promise.resolve(now()),
@@ -184,6 +190,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     backup: (file, onProgress) => backUpDirectory(dir, file, onProgress),
     breakDisk: (how) => writer.call({ op: 'break-disk', how }),
     close: async () => {
+      isClosing = true;
       hub.close();
       await reader.close();
       await writer.call({ op: 'close' }).catch(() => undefined);

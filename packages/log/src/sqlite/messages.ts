@@ -33,6 +33,8 @@ export type WriterCall =
   | { readonly op: 'truncate'; readonly stream: StreamName; readonly upTo: number }
   | { readonly op: 'touch'; readonly stream: StreamName }
   | { readonly op: 'expire' }
+  /** One step of it; true: there is more to do. */
+  | { readonly op: 'purge-words' }
   | {
       readonly op: 'put-page';
       readonly stream: StreamName;

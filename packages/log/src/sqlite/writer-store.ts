@@ -22,6 +22,7 @@ import type {
 import { unpackPage } from '../page.ts';
 import { isMadeWith, stateOf } from '../stream-row.ts';
 import { RowWriter } from './rows.ts';
+import { WordsPurge } from './words-purge.ts';
 import type { SqliteStreamRow } from './stream-row.ts';
 import { prepare, type WriterStatements } from './writer-statements.ts';
 
@@ -72,6 +73,7 @@ const deleted: Gone = { kind: 'deleted' };
 export class WriterStore {
   readonly #db: Database;
   readonly #rows: RowWriter;
+  readonly #purge: WordsPurge;
   readonly #lines = new Map<StreamName, WriterLine | 'deleted'>();
   readonly #dirty = new Set<WriterLine>();
   readonly #statements: WriterStatements;
@@ -79,6 +81,7 @@ export class WriterStore {
   constructor(db: Database) {
     this.#db = db;
     this.#rows = new RowWriter(db);
+    this.#purge = new WordsPurge(db);
     this.#statements = prepare(db);
   }
 
@@ -257,6 +260,10 @@ export class WriterStore {
     return due.map((row) => row.name);
   }
 
+  purgeWords(): boolean {
+    return this.#purge.step();
+  }
+
   /** Replaces rows by their page; false where the rows are not there any more (truncated, deleted meanwhile). */
   putPage(name: StreamName, first: number, last: number, body: Uint8Array, now: number): boolean {
     const line = this.#find(name, now);
@@ -337,6 +344,7 @@ export class WriterStore {
     for (const table of ['records', 'pages', 'keys', 'producers', 'consumers'])
       this.#db.prepare(`DELETE FROM ${table} WHERE stream_id = ?`).run(id);
     this.#rows.erase(id, tombstones);
+    this.#purge.want();
     this.#db.prepare('UPDATE streams SET deleted = 1 WHERE id = ?').run(id);
     this.#lines.set(name, 'deleted');
   }

@@ -115,6 +115,8 @@ class Writer {
         return store.touch(call.stream, now);
       case 'expire':
         return store.expire(now);
+      case 'purge-words':
+        return store.purgeWords();
       case 'put-page':
         return store.putPage(call.stream, call.first, call.last, call.body, now);
       case 'break-disk':
