@@ -6,6 +6,7 @@ import path from 'node:path';
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import Database from 'better-sqlite3';
 import { expect, test } from 'vitest';
 import { TLS_CERT, TLS_KEY } from '../../../packages/gateway/test/tls.ts';
 import { BIN, environment, run, runJson, temporaryDir } from './holdfast.ts';
@@ -75,6 +76,26 @@ test('doctor finds a page of the database that was damaged', async () => {
   const { code, out } = await run(['doctor'], environment(dir.path));
   expect(code).toBe(1);
   expect(out).toMatch(/^BAD +database/m);
+});
+
+test('a record that was damaged keeps one session from its people, not the gateway; the doctor finds it', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  for (const text of ['one', 'two']) await run(['chat', '--once', `/scene plain tokens=5 rate=0 delay=0 ${text}`], env);
+  const [{ sessionId }] = (await runJson(['sessions'], env)) as [{ readonly sessionId: string }];
+  await gateway.end('SIGTERM');
+  const db = new Database(path.join(dir.path, 'holdfast.db'));
+  db.prepare(
+    `UPDATE records SET body = cast(replace(cast(body AS text), '"type"', '"type') AS blob)
+     WHERE stream_id = (SELECT id FROM streams WHERE name = ?) AND seq = 3`,
+  ).run(`session/${sessionId}`);
+  db.exec(`DELETE FROM rows WHERE tbl = 'checkpoint'`);
+  db.close();
+  expect((await run(['doctor'], env)).out).toContain(`session/${sessionId}: record 3 cannot be read`);
+  await dir.serve();
+  expect((await run(['tail', sessionId, '--no-follow'], env)).code).not.toBe(0);
+  expect(await run(['chat', '--once', '/scene plain tokens=5 rate=0 delay=0'], env)).toMatchObject({ code: 0 });
 });
 
 test('doctor finds a database that a broken start left empty', async () => {

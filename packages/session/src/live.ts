@@ -6,13 +6,16 @@
  *    (the turn after a message, the page after the list), following the log as before; then it is gone: an idle session costs
  *    nothing.
  * 3. The verdict on a command is taken when its entry is folded, so that a receipt is the fold at the command's own seq.
+ * 4. A record that cannot be read ends its session's view with the fault, and nobody else's: whoever wants it is told so.
  */
 import {
+  FaultError,
   fold,
   isCommand,
   judge,
   type ClientId,
   type Command,
+  type Fault,
   type SessionId,
   type Verdict,
   type View,
@@ -38,8 +41,8 @@ export interface Expectation {
   judged: Judged | undefined;
 }
 
-/** Why a live session has ended: its last user left, or its stream did. */
-export type LiveEnd = 'deleted' | 'missing' | 'released';
+/** Why a live session has ended: its last user left, or its stream did, or it cannot be read (rule 4). */
+export type LiveEnd = 'deleted' | 'missing' | 'released' | Fault;
 
 export class LiveSession {
   readonly sessionId: SessionId;
@@ -126,8 +129,17 @@ export class LiveSession {
   }
 
   #take(delivery: Delivery): void {
-    if (delivery.kind === 'records') for (const record of delivery.records) this.#place(record);
+    if (delivery.kind === 'records') this.#placeAll(delivery.records);
     else if (delivery.kind !== 'cancelled') this.close(delivery.kind === 'deleted' ? 'deleted' : 'missing');
+  }
+
+  #placeAll(records: readonly LogRecord[]): void {
+    try {
+      for (const record of records) this.#place(record);
+    } catch (error) {
+      if (!(error instanceof FaultError)) throw error;
+      this.close(error.fault); // Rule 4.
+    }
   }
 
   /**
@@ -219,8 +231,10 @@ export class LiveSessions {
       const opened = await shared.opening;
       if (opened.kind === 'live') {
         opened.live.catchUp();
-        if (opened.live.ended === 'deleted') return { kind: 'deleted' };
-        if (opened.live.ended !== 'missing') return await use(opened.live);
+        const { ended } = opened.live;
+        if (ended === 'deleted') return { kind: 'deleted' };
+        if (typeof ended === 'object') return this.#unreadable(sessionId, shared, ended);
+        if (ended !== 'missing') return await use(opened.live);
         // Its log was taken back: what it holds never was.
         this.#drop(sessionId, shared);
         return joined === undefined ? { kind: 'missing' } : await this.with(sessionId, use);
@@ -231,6 +245,12 @@ export class LiveSessions {
       shared.users -= 1;
       if (shared.users === 0) this.#linger(sessionId, shared);
     }
+  }
+
+  /** Rule 4. Whoever asks again reads it again. */
+  #unreadable(sessionId: SessionId, shared: Shared, why: Fault): NotLive {
+    this.#drop(sessionId, shared);
+    return { kind: 'unavailable', fault: why };
   }
 
   #open(sessionId: SessionId): Shared {

@@ -6,23 +6,25 @@
  *    changed nothing; nothing after acceptance fails the call (R24).
  * 3. `attach` is atomic: a snapshot at seq S and a tail that begins at S + 1 (R52).
  */
-import type {
-  BtwId,
-  BtwOutcome,
-  ClientId,
-  Command,
-  Cursor,
-  EntryBody,
-  Fault,
-  Message,
-  MessageId,
-  SessionId,
-  SessionSummary,
-  Subject,
-  TurnId,
-  TurnNode,
-  Verdict,
-  View,
+import {
+  fault,
+  FaultError,
+  type BtwId,
+  type BtwOutcome,
+  type ClientId,
+  type Command,
+  type Cursor,
+  type EntryBody,
+  type Fault,
+  type Message,
+  type MessageId,
+  type SessionId,
+  type SessionSummary,
+  type Subject,
+  type TurnId,
+  type TurnNode,
+  type Verdict,
+  type View,
 } from '@holdfast/protocol';
 import type { LogRecord, Subscription } from '@holdfast/log';
 import type { Agent } from './agent.ts';
@@ -170,13 +172,19 @@ export interface SessionService {
   close(): Promise<void>;
 }
 
-/** Decodes a record; used wherever a log becomes entries again. */
+/** Decodes a record; used wherever a log becomes entries again. @throws FaultError where it is not what was written */
 export function decodeEntry(record: LogRecord): EntryBody & { readonly seq: number; readonly at: string } {
   // The parsed object is nobody else's yet: it is filled in, not copied.
-  return Object.assign(JSON.parse(decoder.decode(record.bytes)) as EntryBody, {
-    seq: record.seq,
-    at: timeOf(record.at),
-  });
+  return Object.assign(parsed(record), { seq: record.seq, at: timeOf(record.at) });
+}
+
+function parsed({ seq, bytes }: LogRecord): EntryBody {
+  try {
+    return JSON.parse(decoder.decode(bytes)) as EntryBody;
+  } catch (cause) {
+    const detail = `Entry ${seq} of the session cannot be read: the database was damaged. Restore a backup, or delete the session.`;
+    throw new FaultError(fault('storage-unavailable', detail), { cause });
+  }
 }
 
 /** Records that were committed together have one time, and come together. */

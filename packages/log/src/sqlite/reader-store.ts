@@ -14,6 +14,7 @@ import { stateOf } from '../stream-row.ts';
 import { RowReader } from './rows.ts';
 import type { SqliteStreamRow } from './stream-row.ts';
 
+const decoder = new TextDecoder();
 /** Fewer records than this are not worth a page. */
 const PACK_RECORDS_MIN = 32;
 
@@ -126,7 +127,26 @@ export class ReaderStore {
         ({ name, head, floor, kept }) =>
           `${name}: ${kept} records are there; there should be those from ${floor + 1} to ${head}`,
       ),
+      ...this.#unreadable(),
     ];
+  }
+
+  /** The first record of each JSON stream that is no JSON: a page's checksum does not tell. */
+  *#unreadable(): Generator<string> {
+    for (const row of this.#statements.jsonStreams.all() as readonly SqliteStreamRow[]) {
+      let seq = row.floor;
+      try {
+        for (let records = this.#records(row, { after: seq }); records.length > 0;) {
+          for (const record of records) {
+            JSON.parse(decoder.decode(record.bytes));
+            seq = record.seq;
+          }
+          records = this.#records(row, { after: seq });
+        }
+      } catch {
+        yield `${row.name}: record ${seq + 1} cannot be read`;
+      }
+    }
   }
 
   usage(): LogUsage {
@@ -210,7 +230,15 @@ function prepare(
   db: Database,
 ): Readonly<
   Record<
-    'findStream' | 'findKey' | 'recordsAfter' | 'pageAfter' | 'pending' | 'nextWake' | 'holes' | 'count',
+    | 'findStream'
+    | 'findKey'
+    | 'recordsAfter'
+    | 'pageAfter'
+    | 'pending'
+    | 'nextWake'
+    | 'holes'
+    | 'jsonStreams'
+    | 'count',
     Statement
   >
 > {
@@ -234,6 +262,9 @@ function prepare(
     ),
     nextWake: db.prepare(
       `SELECT min(c.wake_at) AS wake FROM consumers c JOIN streams s ON s.id = c.stream_id WHERE c.name = :consumer AND c.wake_at IS NOT NULL AND ${LIVING} AND ${FREE}`,
+    ),
+    jsonStreams: db.prepare(
+      `SELECT * FROM streams WHERE deleted = 0 AND content_type = 'application/json' ORDER BY id`,
     ),
     holes: db.prepare(
       `SELECT name, head, floor, kept FROM (
