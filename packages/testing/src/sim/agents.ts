@@ -52,6 +52,8 @@ export interface Call {
   readonly atSeq: number;
   /** How many pieces of text it handed over. */
   said: number;
+  /** It told what it had used; it may have been cut right behind that. */
+  hasToldUsage: boolean;
   end: RunEnd['outcome'] | 'open' | 'threw';
   /** It came to its end without having been told to stop. */
   isWhole: boolean;
@@ -185,6 +187,7 @@ async function* play(
     isGranted: context.isGranted('shell'),
     atSeq: oracle.headOf(input.sessionId),
     said: 0,
+    hasToldUsage: false,
     end: 'open',
     isWhole: false,
     answerers: new Map(),
@@ -213,6 +216,7 @@ async function* play(
       }
       yield* perform(act, world, call, context, script.deaf);
     }
+    call.hasToldUsage = true;
     yield { type: 'usage', inputTokens: 3, outputTokens: call.said };
     return ends(call, { outcome: 'completed' });
   } catch (error) {

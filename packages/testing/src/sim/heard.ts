@@ -74,7 +74,7 @@ function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly
     violate('F6', `${told}: an end of its own is no fault, and a fault no end of its own.`);
   if (outcome === 'cancelled' && !entries.some((entry) => mayStop(entry, turnId)))
     violate('F6', `${told}, and nobody stopped it.`);
-  if (!ends.includes('completed') && (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) > 0)
+  if (!calls.some((call) => call.hasToldUsage) && (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) > 0)
     violate('T8', `${told}; no call said what it used, and it has used ${JSON.stringify(usage)}.`);
   // A process that slept may play it once more in the instant that it wakes: nobody hears that.
   const isHeard = ({ process }: Call): boolean => turn.holder?.startsWith(`${process.name}_`) === true;

@@ -23,6 +23,10 @@ test('R1–R37: two minutes of worlds of nodes, clients and faults keep every la
   expect(runs).toBeGreaterThan(100);
 }, 200_000);
 
+test('seeds that violated a law once keep every law', async () => {
+  for (const seed of [718_136, 915_195]) expect((await simulate(planOf(seed))).violations).toEqual([]);
+});
+
 test('a run has at least two hundred steps', async () => {
   for (let seed = 1; seed <= 100; seed += 1) expect((await simulate(planOf(seed))).steps).toBeGreaterThan(200);
 });
