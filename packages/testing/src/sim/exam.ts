@@ -61,6 +61,8 @@ export interface ExamWorld {
   readonly draw: (below: number) => number;
   /** By then an owner has heard of what another node committed. */
   readonly hearsMs: number;
+  /** How late the store has answered: what was asked of it while it was slow may still be on its way for so long. */
+  readonly slowMs: number;
   /** There were requests whose answers may still be on their way. */
   readonly mayLag: boolean;
   /** From now on, the store gives no answer to the next requests of this kind. @returns an end of it */
@@ -136,7 +138,8 @@ const stop = ({ service, newId }: ExamWorld, { sessionId, turnId }: Begun): Prom
 
 /** X8. */
 async function examineNew(world: ExamWorld): Promise<void> {
-  const { store, calls, violate, nowMs, sleep, draw, hearsMs } = world;
+  const { store, calls, violate, nowMs, sleep, draw, hearsMs, slowMs } = world;
+  await sleep(slowMs);
   const begun = await begin(world, EXAMINER);
   if (begun === undefined) return;
   const { sessionId, turnId, text, truth } = begun;

@@ -282,6 +282,7 @@ class World implements NodeWorld, ClientWorld, ReaderWorld {
       newId: (prefix) => this.newId(prefix),
       mayLag: this.plan.faults.some(({ kind }) => kind === 'lag'),
       hearsMs: this.plan.hintLoss > 0 ? 800 : 200,
+      slowMs: Math.max(0, ...this.plan.faults.map((it) => (it.kind === 'slow-store' ? it.slowMs : 0))),
       deny: (op, left) => {
         const trouble = { op, left, slowMs: 0, refuses: true };
         this.troubles.add(trouble);
