@@ -4,9 +4,10 @@
  *   `session`     one a session: its line in the list, searchable by title
  *   `turn`        one a settled turn: its node and its messages, searchable by their text
  *   `checkpoint`  one a session: the view without messages, at a moment when no turn ran
- *   `blob`        one for each blob a settled turn names: what deleting the session may erase
+ *   `blob`        one for each blob that a message or a settled turn names: what deleting the session may erase
  *
- * 1. The owner commits rows with an append or with its release; they say the truth at `seq` and nothing about later entries.
+ * 1. The owner commits rows with an append or with its release; they say the truth at `seq` and nothing about later entries. Only the
+ *    blobs of a message are committed with it, by whichever node admits it: another session may have them too, and be deleted.
  * 2. A checkpoint is written only where enough entries followed the last one to pay for it: its cost is amortised over the
  *    log, however long the queue inside it is.
  * 3. view(checkpoint at S + turn rows) + entries after S = fold of all.
