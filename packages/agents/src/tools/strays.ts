@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 
 export const MARK_NAME = 'TOOL_GUARD';
 
-/** Rule 3: living processes of the group, and those that left it but carry the mark. */
+/** Living processes of the group, and those that left it but carry the mark. */
 export function strays(group: number, mark: string): readonly number[] {
   if (process.platform !== 'linux') return [];
   const needle = `${MARK_NAME}=${mark}`;
