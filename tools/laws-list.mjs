@@ -1,5 +1,6 @@
 /**
- * What each id promises: behaviours (A1 … E9), and races (R1 … R75): a failure that users really met, then the law that it broke.
+ * What each id promises: behaviours (groups A–E, M, P, K, W), and races (R1 … R115): a failure that users really met,
+ * then the law that it broke.
  *
  * `by` names what makes it impossible to express, where something does: [what, file, the words in that file which do it].
  */
@@ -101,6 +102,58 @@ export const behaviours = {
   },
   E9: {
     law: 'What is on screen is the same whether the tab stayed, was hidden, switched away and back, was reloaded, or is a second tab or device.',
+  },
+  M1: {
+    law: "The end of a model's answer is believed by its value. Anything unknown, empty or not understood is not `completed`, and the server's own words are shown.",
+  },
+  M2: {
+    law: 'What belongs to the provider (opaque reasoning, signatures) travels with its message through tool rounds, park, restart and later turns.',
+  },
+  M3: { law: 'One refused request never condemns a session: the history is made acceptable at the boundary.' },
+  M4: {
+    law: 'An agent over ACP runs one process a session. Kill the agent, the gateway or the node: everything that was shown stays, once; the queue goes on; no orphan process.',
+  },
+  M5: {
+    law: "An approval offers the agent's own options and shows every character of what will run; it can be answered from any device; the arguments can be edited.",
+  },
+  M6: {
+    law: 'MCP servers give tools; a server that dies or hangs ends its tool call with a clear error, and the turn goes on.',
+  },
+  M7: {
+    law: 'Tools run with at most the rights of the person who allowed them, in a sandbox where the machine has one.',
+  },
+  M8: {
+    law: 'A conversation that outgrows the context is compacted by a summary that stands in the log; nothing is erased.',
+  },
+  P1: {
+    law: 'People who are not admins can sign in to the page, see only what is theirs, see their devices and sign out.',
+  },
+  P2: { law: 'No scope can be turned into a higher one, by a tool, an import, a link or a model.' },
+  P3: { law: 'Whatever is bounded is bounded for each subject too; a subject at its bound harms nobody else.' },
+  P4: {
+    law: 'Disabling a subject ends everything that was derived from it within a second; erasing one erases all of its data.',
+  },
+  P5: { law: 'An outage is reported as an outage (503, not ready), whatever was asked.' },
+  P6: { law: 'A backup that was reported can be restored.' },
+  K1: {
+    law: 'A developer installs packages, writes an agent and a tool in their own repository, and runs them, without a fork.',
+  },
+  K2: { law: 'The gateway mounts in Express, Fastify, Hono and Next, with back-pressure intact.' },
+  K3: { law: "The application's own identity is the gateway's identity (a function, JWT by JWKS, a trusted header)." },
+  K4: { law: 'A backend hears of turns and prompts by durable, signed webhooks.' },
+  K5: {
+    law: '`useChat` and assistant-ui work on it by an adapter; every protocol face is a projection of the log (later issues).',
+  },
+  K6: { law: 'Every developer mistake of the list is told with its cure.' },
+  W1: { law: 'Rendering never alters characters; what is finished never changes; cost is linear in what is new.' },
+  W2: { law: "The reader's hand always wins: wheel, touch, keys, scrollbar, selection, focus, place." },
+  W3: {
+    law: 'With the gateway down or the network away the page opens, shows the last view, and keeps its promise about what is sent.',
+  },
+  W4: { law: 'A person who is away is reached once (push) and can answer from the notification.' },
+  W5: { law: "A session's name is its title or its first question, everywhere, and stays." },
+  W6: {
+    law: 'Everything by keyboard, every action leaves focus in a sensible place, finished blocks are spoken once.',
   },
 };
 
@@ -298,4 +351,120 @@ export const races = {
     by: ['busy is derived: `isBusy`', 'packages/protocol/src/view.ts', 'isBusy'],
   },
   R75: { law: 'An exception in a bookkeeping line after "start" hides the run. → Attach first.' },
+  R76: {
+    law: 'A regenerate or branch waits in the queue while its turn leaves the window of 50: it runs with an empty prompt, or without its history, and ends `completed`. → What is accepted runs with what it was accepted for; a fact that a queued item needs stays reachable until it has run. And: a turn older than the window can be regenerated, branched from and switched to.',
+  },
+  R77: {
+    law: 'A stop is answered `stopping` and the turn ends `completed`, with `discard` its text stays: the end was decided before the stop was read and appended behind it. → A decision is valid only at the head that it was decided on; what the log says in between is judged again.',
+  },
+  R78: {
+    law: 'A prompt has been shown, the process dies within milliseconds, and the prompt is cancelled: open and park were two appends. → What a person has seen as waiting, waits.',
+  },
+  R79: {
+    law: 'A laptop sleeps, a clock steps forward 10 s: the only possible owner loses its lease to nobody and ends all its turns "the process died". → A lease that nobody took is taken up again by whoever held it, at the same fence; an outcome states what happened.',
+  },
+  R80: {
+    law: 'A client was away during a restore: its session list keeps sessions that do not exist, for ever. → Every cursor, of lists too, names its history.',
+  },
+  R81: {
+    law: 'An import accepts a log with a hole, a doubled or swapped line, two ends of a turn, a negative seq. → A file is judged by the same grammar as the log; its end covers its whole.',
+  },
+  R82: {
+    law: "A mark (`readSeq`) beyond the head is taken and can never be undone. → A client's number is bounded by what is there; marks can go back.",
+  },
+  R83: {
+    law: 'One misspelt parameter, one of two conflicting ids, an unknown content type is ignored in silence. → Strict at the door: refused and named.',
+  },
+  R84: {
+    law: 'The end is believed by its presence: `finish_reason: ""`, `"null"` or an unknown word counts as success; a truncated answer is told as whole. → Unknown is never complete.',
+  },
+  R85: {
+    law: "An error frame of an unfamiliar shape inside a 200 stream is dropped and `[DONE]` decides. → An answer with a frame that was not understood, or with nothing in it, is not `completed`, and the server's own words are shown.",
+  },
+  R86: {
+    law: "A provider's opaque state (reasoning to be handed back, signatures on calls) is lost: tools cannot be used with thinking models. → What belongs to the provider travels with its message, through park and restart too.",
+  },
+  R87: {
+    law: 'One odd thing in the history (lone surrogate, invalid tool name, repeated call id, a picture, too long in words we do not know) makes every later turn fail. → The request is made acceptable at the boundary; one refused request never condemns the session.',
+  },
+  R88: {
+    law: 'One odd field fails an answer that is whole (`usage` as strings, a blank after `[DONE]`, an empty keep-alive `data:`). → What need not be understood is skipped.',
+  },
+  R89: {
+    law: 'Tool calls are torn apart or glued together by changing ids and repeated indexes. → A call is what has a name; a delta without one goes on with its index.',
+  },
+  R90: {
+    law: "The person who may write may also approve, and a tool runs with the gateway's own rights: the admin token is one `cat` away. → A tool never has more rights than the person who allows it, and never the gateway's secrets.",
+  },
+  R91: {
+    law: "A user's string selects internal behaviour: an attachment with media type JSON is read as a log, and every backup is unrestorable. → Kinds are ours; a user's string is data. A backup is reported only after it was read as a restore would read it.",
+  },
+  R92: {
+    law: 'An attachment is erased between upload and send, or kept for ever. → References are counted where they are made, in the same transaction; what nothing refers to goes after a stated time.',
+  },
+  R93: {
+    law: "One person's imports, uploads, queue or turns starve everybody: leases run out, the loop stands still, slots are full. → Each subject has its share of everything that is bounded; long work yields or is off the loop; losing a lease is never silent.",
+  },
+  R94: {
+    law: 'An outage is told as something else: 500 "bug", 401 "unknown token", ready though nothing can be written. → Unknown because unreachable is 503, everywhere; readiness means that work can be done.',
+  },
+  R95: {
+    law: "Revoking a token leaves what it made (links, tokens, a terminal's program). → Revocation reaches everything that was derived.",
+  },
+  R96: {
+    law: 'What is shown for approval is not what runs (bidi controls, invisible characters, a screenful of line feeds). → An approval shows every character of what will run, visibly, in a code face, at every door.',
+  },
+  R97: {
+    law: 'The same client id with other words is reported accepted, and the words are gone. → A retry and a conflict differ by content, at every layer.',
+  },
+  R98: {
+    law: 'With refused credentials a send and its reader hang, and nothing says why. → Nothing pends for ever without a state that says what it waits for.',
+  },
+  R99: {
+    law: 'A stream stays open though nothing follows it (a session that was deleted or was never there). → Removal has one path.',
+  },
+  R100: {
+    law: "A replay has side effects: a terminal's query in replayed bytes is answered again, into the shell. → Replayed bytes are shown, never acted on.",
+  },
+  R101: { law: 'On touch, following the end fights the finger. → Any gesture upwards wins.' },
+  R102: {
+    law: "A finished block changes again (a footnote's half-written definition; a half fence). → What is sealed changes only by a definition that is complete.",
+  },
+  R103: {
+    law: 'The page promises what it does not do: "kept here and goes out once" on a page that has no session yet. → A promise on screen is a state of the outbox.',
+  },
+  R104: {
+    law: 'The name of a session changes with each message. → A name is the title, or the first question, and stays.',
+  },
+  R105: {
+    law: 'Text is changed, not only rendered plainly: `\\(x\\)` loses its backslashes, `3~5 … 100~200` loses its tildes. → Rendering never alters characters that it does not understand.',
+  },
+  R106: { law: "An input method's Enter sends, saves or renames (Safari). → One composition rule for every field." },
+  R107: {
+    law: 'A paste, one long line, one long block freezes the page. → Cost is linear in what is new; beyond a bound text is shown plainly.',
+  },
+  R108: {
+    law: "In Node's own `fetch` a response that is not keep-alive (`Connection: close`, HTTP/1.0, no length) and ends while its reader is held raises an assertion from a socket event: no `catch` reaches it, the process ends, the iterator hangs (1 of 586 streams at the default marks; always at small ones). A reset of a body without a length reads as a clean end. → The wire that cannot abort the process is the default wherever it exists; whatever can raise outside a catch is not left with the platform.",
+  },
+  R109: {
+    law: 'The rule "180 ms where live content is shown, at once where there is none" is inverted: the person\'s own message counts as content, thinking and tools do not. → What counts is what the agent has shown in this turn: text, thinking, tools, prompts.',
+  },
+  R110: {
+    law: 'Recovery covers the turn that ran when the stream ended and no later one: the second and third queued answers come after 15–33 s. → As long as no stream reads and the view has a running turn, recovery runs.',
+  },
+  R111: {
+    law: "The exported recovery trusts its port: a status request that hangs stops it for ever, one that fails while the view is another's polls for ever, an `interrupt` that throws is an unhandled rejection, a `restore` that throws is swallowed and repeated, an unknown standing crashes. → A machine that others drive has a time limit for each call, a typed outcome for each misbehaviour, and looks at ownership first.",
+  },
+  R112: {
+    law: 'Marks at their boundaries: a low mark of 0 hangs for ever, NaN is no back-pressure. → Options are checked; the empty queue always resumes.',
+  },
+  R113: {
+    law: '`cancel()` in the moment when the last byte has arrived makes a truncated body look whole. → A reader that was cancelled hears `cancelled`.',
+  },
+  R114: {
+    law: 'A refresh that hangs is never asked again, holds every caller and every tab, and is reported as an idle stream; closing the connection does not end the call. → Single flight has a time limit and its own fault; closing ends everything at once.',
+  },
+  R115: {
+    law: "In Chromium quick restarts leave dead sockets until its next collection: twenty restarts 3 ms apart held all six for 5 s. → A restart waits for its predecessor's socket, or paces itself.",
+  },
 };

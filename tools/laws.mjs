@@ -1,13 +1,13 @@
 /**
- * Every promise and what holds it: `docs/behaviours.md` and `docs/races.md`, made from the names of the tests.
+ * Each promise and the tests that hold it: `docs/behaviours.md` and `docs/races.md`, made from the names of the tests.
  *
  *   node tools/laws.mjs            writes both
- *   node tools/laws.mjs --check    fails where they are not true; `npm test` runs this
- *   node tools/laws.mjs --open     fails where an id is held by nothing
+ *   node tools/laws.mjs --check    fails if they are not true; `npm test` runs this
+ *   node tools/laws.mjs --open     fails if nothing holds an id
  *
  * 1. A test holds an id by naming it, first of all (`test('A4, R38: …')`, ranges too: `B1–B6`) or in brackets (`… (R25)`).
- * 2. A row is true where each test that it names exists under that name in that file, and each construction stands in its file.
- *    What was added since is no untruth; it is written at the next writing.
+ * 2. A section is true if each test that it names exists under that name in that file, and each construction stands in its file.
+ *    A test that was added since is no fault; it is listed at the next writing.
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -16,38 +16,27 @@ import { behaviours, races } from './laws-list.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const shownMax = 8;
+const lineMax = 120;
 
 const isTest = /\.test\.tsx?$|-cases\.ts$|\/conformance\/[a-z]+\.ts$/;
 /** A string that is the first thing in brackets: the name of a test stands so, whatever is in front of the brackets. */
 const firstString = /\(\s*(['"`])((?:\\.|(?!\1)[^\\])*)\1/gs;
-const id = /(?:[A-E]\d{1,2}|R\d{1,2})/.source;
+const id = /[A-EKMPRW]\d{1,3}/.source;
 const ids = `${id}(?:[–-]${id})?`;
 /** Rule 1. Laws of a store (L8) stand beside ids of ours. */
 const inFront = new RegExp(`^(?:${ids}|L\\d+)(?:, (?:${ids}|L\\d+))*(?=: )`);
 const inBrackets = new RegExp(`\\((${ids}(?:, ${ids})*)\\)`, 'g');
 const amidst = new RegExp(`; (${ids}): `, 'g');
 
-/** Invariants of one file that happen to be numbered like ids. */
-const namesakes = {
-  'apps/web/test/reading.test.ts': 'B',
-  'packages/testing/src/chromium.browser.test.ts': 'C',
-};
-
 const laws = { ...behaviours, ...races };
 const tests = [...findTests()];
 
 const documents = {
-  'docs/behaviours.md': document(
-    'Behaviours',
-    'What must work, and the tests that hold it.',
-    'what must work',
-    behaviours,
-  ),
+  'docs/behaviours.md': document('Behaviours', 'What must work, and the tests that hold it.', behaviours),
   'docs/races.md': document(
     'Races',
     'Failures that users of such products really met, each with the law that it broke, and what holds that law here: ' +
       'a construction that leaves no way to express the failure (bold), and tests.',
-    'failure → law',
     races,
   ),
 };
@@ -64,7 +53,7 @@ console.log(
 function* findTests() {
   for (const file of ['packages', 'apps'].flatMap((folder) => [...filesBelow(folder)])) {
     for (const [, , name] of readFileSync(path.join(root, file), 'utf8').matchAll(firstString)) {
-      const held = idsIn(name).filter((it) => it[0] !== namesakes[file]);
+      const held = idsIn(name);
       if (held.length > 0) yield { file, name: plain(name), held };
     }
   }
@@ -96,53 +85,54 @@ function expand(text) {
   return Array.from({ length: Math.max(0, last - first) + 1 }, (_none, at) => `${from[0]}${first + at}`);
 }
 
-/** As it can stand in a cell of a table. */
+/** A test's name as one line of text. */
 function plain(text) {
-  return text
-    .replace(/\\(['"`])/g, '$1')
-    .replace(/\s+/g, ' ')
-    .replaceAll('|', '\\|');
+  return text.replace(/\\(['"`])/g, '$1').replace(/\s+/g, ' ');
 }
 
 // ------------------------------------------------------------------------------------------------ the documents
 
-function document(title, about, column, list) {
-  const rows = Object.entries(list).map(([name, { law, by }]) => {
-    const holding = tests
-      .filter(({ held }) => held.includes(name))
-      .map(({ file, name: said }) => `${said} (\`${file}\`)`);
-    const more = holding.length > shownMax ? [`and ${holding.length - shownMax} more`] : [];
-    const held = [...(by ? [`**${by[0]}** (\`${by[1]}\`)`] : []), ...holding.slice(0, shownMax), ...more];
-    return `| ${name} | ${plain(law)} | ${held.join('<br>') || '—'} |`;
+function document(title, about, list) {
+  const sections = Object.entries(list).map(([name, { law, by }]) => {
+    const holding = tests.filter(({ held }) => held.includes(name));
+    const more = holding.length > shownMax ? [`- and ${holding.length - shownMax} more`] : [];
+    const construction = by ? [`- **${by[0]}** (\`${by[1]}\`)`] : [];
+    const held = [...construction, ...holding.slice(0, shownMax).map(testLine), ...more];
+    return `## ${name}\n\n${wrapped(law)}\n\n${held.join('\n') || '- nothing holds it yet'}\n`;
   });
-  return (
-    `# ${title}\n\n${about} Made by \`node tools/laws.mjs\` from the names of the tests; \`npm test\` checks that ` +
-    `each of them exists. “—”: nothing holds it yet.\n\n| id | ${column} | held by |\n|---|---|---|\n${rows.join('\n')}\n`
-  );
+  const made = 'Made by `node tools/laws.mjs` from the names of the tests; `npm test` checks that each of them exists.';
+  return `# ${title}\n\n${wrapped(`${about} ${made}`)}\n\n${sections.join('\n')}`;
+}
+
+function testLine({ file, name }) {
+  return `- ${name}\n  (\`${file}\`)`;
+}
+
+function wrapped(text) {
+  return text.split(' ').reduce((sum, word) => {
+    const line = sum.slice(sum.lastIndexOf('\n') + 1);
+    return sum === '' ? word : sum + (line.length + word.length + 1 > lineMax ? '\n' : ' ') + word;
+  }, '');
 }
 
 /** Rule 2. */
 function untruthsOf(file) {
   const text = readFileSync(path.join(root, file), 'utf8');
-  const rows = new Map(
-    [...text.matchAll(/^\| ([A-ER]\d+) \| .* \| (.*) \|$/gm)].map((it) => [it[1], it[2].split('<br>')]),
-  );
+  const sections = new Map([...text.matchAll(/^## (\w+)\n(.*?)(?=^## |(?![^]))/gms)].map((it) => [it[1], it[2]]));
   const list = file.endsWith('races.md') ? races : behaviours;
-  const absent = Object.keys(list).filter((name) => !rows.has(name));
+  const absent = Object.keys(list).filter((name) => !sections.has(name));
   return [
     ...absent.map((name) => `${file} does not name ${name}.`),
-    ...[...rows].flatMap(([name, cells]) =>
-      cells
-        .filter((cell) => !isTrue(name, cell))
-        .map((cell) => `${file}, ${name}: there is no such test any more: ${cell}`),
+    ...[...sections].flatMap(([name, section]) =>
+      [...section.matchAll(/^- (.*)\n {2}\(`(.+)`\)$/gm)]
+        .filter(([, said, place]) => !isHeld(name, said, place))
+        .map(([, said, place]) => `${file}, ${name}: there is no such test any more: ${said} (${place})`),
     ),
     ...Object.entries(list).flatMap(([name, { by }]) => constructionUntruth(name, by)),
   ];
 }
 
-function isTrue(name, cell) {
-  if (cell === '—' || cell.startsWith('**') || /^and \d+ more$/.test(cell)) return true;
-  const [, said, file] = /^(.*) \(`([^`]+)`\)$/.exec(cell) ?? [];
+function isHeld(name, said, file) {
   return tests.some((test) => test.file === file && test.name === said && test.held.includes(name));
 }
 

@@ -14,7 +14,7 @@ const stream = (pieces: readonly string[]): readonly Blocks[] => {
   return states;
 };
 
-test('M1: the blocks of a Markdown text, joined, are the text', () => {
+test('the blocks of a Markdown text, joined, are the text', () => {
   fc.assert(
     fc.property(streamedMarkdown, (pieces) => {
       const joined = stream(pieces)
@@ -27,7 +27,7 @@ test('M1: the blocks of a Markdown text, joined, are the text', () => {
   );
 });
 
-test('M2: a text that came in pieces is cut into the blocks that it is cut into when it comes at once', () => {
+test('a text that came in pieces is cut into the blocks that it is cut into when it comes at once', () => {
   fc.assert(
     fc.property(streamedMarkdown, (pieces) => {
       const streamed = stream(pieces).at(-1) ?? NO_BLOCKS;

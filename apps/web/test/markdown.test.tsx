@@ -49,7 +49,7 @@ test('what has a side of its own runs in the direction of its words', () => {
   expect(shown(text).match(/<(?:ul|blockquote|section)[^>]* dir="auto"/g)).toHaveLength(3);
 });
 
-test('M2: the settled rendering is the rendering of the text that was streamed', () => {
+test('the settled rendering is the rendering of the text that was streamed', () => {
   fc.assert(
     fc.property(streamedMarkdown, (pieces) => {
       let blocks = NO_BLOCKS;
@@ -63,7 +63,7 @@ test('M2: the settled rendering is the rendering of the text that was streamed',
   );
 });
 
-test('M3: a block that was finished is the same object when the text has grown', () => {
+test('a block that was finished is the same object when the text has grown', () => {
   const first = growBlocks(NO_BLOCKS, '# One\n\nTwo.\n\nThree.\n\nFour');
   const second = growBlocks(first, '# One\n\nTwo.\n\nThree.\n\nFour and more.\n\nFive');
   expect(second.blocks.slice(0, 4).every((block, index) => block === first.blocks[index])).toBe(true);

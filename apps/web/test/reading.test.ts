@@ -50,7 +50,7 @@ const state = (view: View, outbox: readonly OutboxItem[] = []): Parameters<typeo
 const sending = (n: string): OutboxItem => ({ clientId: `c_${n}`, text: n, parts: [], state: 'sending' }) as never;
 
 describe('rows', () => {
-  test('R1: a message has one key on its way from the outbox through the queue into the transcript', () => {
+  test('a message has one key on its way from the outbox through the queue into the transcript', () => {
     const keys = [
       rowsOf(state(viewOf(), [sending('1')])),
       rowsOf(state(viewOf(message('1')))),
@@ -59,7 +59,7 @@ describe('rows', () => {
     expect(keys).toEqual(['c_1', 'c_1', 'c_1']);
   });
 
-  test('R2: what will start at once is in the transcript, what waits for a turn in the queue', () => {
+  test('what will start at once is in the transcript, what waits for a turn in the queue', () => {
     const idle = rowsOf(state(viewOf(message('1'), message('2'))));
     expect([idle.rows.map(({ key }) => key), idle.waiting.map(({ key }) => key)]).toEqual([['c_1'], ['c_2']]);
     const busy = rowsOf(state(viewOf(message('1'), start('1', null), message('2')), [sending('3')]));
@@ -80,7 +80,7 @@ describe('rows', () => {
 });
 
 describe('forks', () => {
-  test('B1: another answer is a version of the answer, another question a version of the question', () => {
+  test('another answer is a version of the answer, another question a version of the question', () => {
     const view = viewOf(
       message('1'),
       start('1', null),
@@ -101,7 +101,7 @@ describe('forks', () => {
     expect(back.get('m_1' as never)?.parent).toBe(null);
   });
 
-  test('B2: a turn that follows one outside of the window cannot be forked', () => {
+  test('a turn that follows one outside of the window cannot be forked', () => {
     const view = viewOf(message('1'), start('1', 't_0'), end('1'));
     expect(forksOf(view).get('m_1' as never)?.parent).toBe(undefined);
   });

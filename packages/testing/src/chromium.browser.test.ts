@@ -19,7 +19,7 @@ test('a real Chromium renders a page of localhost, with Latin and CJK text that 
 
     const picture = await tab.screenshot();
     expect(picture.subarray(1, 4).toString('latin1')).toBe('PNG');
-    // C4: a missing glyph is the same box for every character, so the pictures of two of them are the same.
+    // Rule 4: a missing glyph is the same box for every character, so the pictures of two of them are the same.
     expect(await pictureOf('漢')).not.toEqual(await pictureOf('字'));
     expect(await pictureOf('a')).not.toEqual(await pictureOf('b'));
 
@@ -32,7 +32,7 @@ test('a real Chromium renders a page of localhost, with Latin and CJK text that 
   }
 });
 
-test('C1: HOLDFAST_CHROME that names no file is an error with its cure, not a skipped test', async () => {
+test('HOLDFAST_CHROME that names no file is an error with its cure, not a skipped test', async () => {
   const before = process.env['HOLDFAST_CHROME'];
   process.env['HOLDFAST_CHROME'] = '/nowhere/chrome';
   try {

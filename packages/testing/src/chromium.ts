@@ -4,10 +4,10 @@
  * Stages: find an executable → unpack it once per checkout → launch it by playwright-core.
  *
  * Invariants
- *   C1  A test never passes because there was no browser. Without one, launching throws and says the cure.
- *   C2  Several test files may launch at once: what is unpacked appears whole, by one rename, or not at all.
- *   C3  Several processes: a renderer of its own per page, as people run it, so that one can be frozen or killed.
- *   C4  Text is never blank: a Latin and a CJK font come along, whatever the machine has.
+ *   1. A test never passes because there was no browser. Without one, launching throws and says the cure.
+ *   2. Several test files may launch at once: what is unpacked appears whole, by one rename, or not at all.
+ *   3. Several processes: a renderer of its own per page, as people run it, so that one can be frozen or killed.
+ *   4. Text is never blank: a Latin and a CJK font come along, whatever the machine has.
  */
 import { execFile, spawn } from 'node:child_process';
 import { createReadStream, createWriteStream, existsSync } from 'node:fs';
@@ -31,7 +31,7 @@ type Installation = { readonly executable: string; readonly env: Readonly<Record
 /**
  * Launches a headless Chromium. Close it by `await browser.close()` or `await using`.
  *
- * @throws when there is no Chromium that runs here; the text says what to do (C1).
+ * @throws when there is no Chromium that runs here; the text says what to do (rule 1).
  */
 export async function launchChromium(options: ChromiumOptions = {}): Promise<Browser> {
   const { executable, env } = await findChromium();
@@ -39,7 +39,7 @@ export async function launchChromium(options: ChromiumOptions = {}): Promise<Bro
     const browser = await chromium.launch({
       ...options,
       executablePath: executable,
-      // C3: none of the package's own arguments; they put everything into one process.
+      // Rule 3: none of the package's own arguments; they put everything into one process.
       args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none', ...(options.args ?? [])],
       env: { ...definedOnly(process.env), ...env, ...definedOnly(options.env ?? {}) },
     });
@@ -86,7 +86,7 @@ async function findChromium(): Promise<Installation> {
 
 // ------------------------------------------------------------------------------------------------------ unpack
 
-/** C2: unpacked beside its place, then renamed into it; who comes second drops its own. */
+/** Rule 2: unpacked beside its place, then renamed into it; who comes second drops its own. */
 async function unpackOnce(): Promise<string> {
   const packed = path.join(path.dirname(fileURLToPath(import.meta.resolve('@sparticuz/chromium'))), '..');
   const { version } = JSON.parse(await readFile(path.join(packed, 'package.json'), 'utf8')) as { version: string };
@@ -141,7 +141,7 @@ async function lacksLibraries(executable: string): Promise<boolean> {
 
 // ------------------------------------------------------------------------------------------------------- fonts
 
-/** C4. An open font (OFL) with kana and the common Han characters, as one TrueType file. */
+/** Rule 4. An open font (OFL) with kana and the common Han characters, as one TrueType file. */
 function cjkFontDir(): string {
   return path.dirname(fileURLToPath(import.meta.resolve('@expo-google-fonts/sawarabi-gothic')));
 }

@@ -42,12 +42,12 @@ test('what was committed survives a crash and a restart, on the same port', asyn
   expect(await ask(url, 'select n from kept')).toBe(7);
 });
 
-test('P1: a server without fsync is refused, with what it said, and its folder is gone', async () => {
+test('a server without fsync is refused, with what it said, and its folder is gone', async () => {
   await expect(startPostgres({ settings: { fsync: 'off' } })).rejects.toThrow(/did not start/u);
   expect(foldersOfThisProcess().filter((name) => existsSync(`${os.tmpdir()}/${name}`))).toEqual([]);
 });
 
-test('P4: a synchronous standby has what was confirmed; promoted it takes writes, and has a standby of its own', async () => {
+test('a synchronous standby has what was confirmed; promoted it takes writes, and has a standby of its own', async () => {
   await using server = await startPostgres();
   const url = await server.createDatabase('kept');
   await ask(url, 'create table kept as select 7 as n');

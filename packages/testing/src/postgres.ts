@@ -3,11 +3,11 @@
  * for failover.
  *
  * Invariants
- *   P1  It is durable as in production: fsync is on, and a server that says otherwise is refused.
- *   P2  Its port lies below 32768, out of the range from which the system gives ports to outgoing connections.
- *   P3  Nothing is left: `stop` ends the processes and deletes the folder, and a server whose test process was
+ *   1.  It is durable as in production: fsync is on, and a server that says otherwise is refused.
+ *   2.  Its port lies below 32768, out of the range from which the system gives ports to outgoing connections.
+ *   3.  Nothing is left: `stop` ends the processes and deletes the folder, and a server whose test process was
  *       killed is ended by the next start.
- *   P4  A synchronous standby counts from the moment it has everything: until then its primary confirms alone.
+ *   4.  A synchronous standby counts from the moment it has everything: until then its primary confirms alone.
  */
 import { randomInt } from 'node:crypto';
 import { existsSync } from 'node:fs';
@@ -33,7 +33,7 @@ export type PostgresServer = AsyncDisposable & {
   crash(): Promise<void>;
   /** Starts the same cluster again, on the same port, after `crash`. */
   restart(): Promise<void>;
-  /** Builds a standby of the running server. A synchronous one holds up every commit until it has it on its disk (P4). */
+  /** Builds a standby of the running server. A synchronous one holds up every commit until it has it on its disk (rule 4). */
   createStandby(options?: { readonly synchronous?: boolean }): Promise<PostgresStandby>;
   /** Resolves once every standby has what was committed before the call. */
   standbysCaughtUp(): Promise<void>;
@@ -110,7 +110,7 @@ async function startCluster(
       await cluster.start();
       return { cluster, port };
     } catch (error) {
-      // P2: another process took the port between the look and the start.
+      // Rule 2: another process took the port between the look and the start.
       if (start >= startsMax) throw error;
     }
   }
@@ -289,13 +289,13 @@ function urlOf(port: number, database: string): string {
   return `postgres://${user}:${password}@127.0.0.1:${port}/${encodeURIComponent(database)}`;
 }
 
-/** P1. */
+/** Rule 1. */
 async function refuseWithoutFsync(url: string): Promise<void> {
   const [answer] = await ask<{ fsync: string }>(url, 'SHOW fsync');
   if (answer?.fsync !== 'on') throw new Error(`fsync is '${answer?.fsync}', so a crash test would prove nothing.`);
 }
 
-/** P2. */
+/** Rule 2. */
 async function freePort(): Promise<number> {
   for (;;) {
     const port = randomInt(portMin, portMax + 1);
@@ -310,7 +310,7 @@ async function freePort(): Promise<number> {
 
 // ------------------------------------------------------------------------------------------------------- sweep
 
-/** P3: the folder's name tells who made it; a folder without its maker has a server without a use. */
+/** Rule 3: the folder's name tells who made it; a folder without its maker has a server without a use. */
 async function sweep(): Promise<void> {
   for (const name of await readdir(os.tmpdir())) {
     const maker = new RegExp(`^${dirPrefix}(\\d+)-`, 'u').exec(name)?.[1];

@@ -5,9 +5,9 @@
  * table), so a longer text keeps every block but those and cuts from there: the work follows what was added, not what
  * there is.
  *
- * M1. The blocks' texts joined are the text (with line feeds for CR LF).
- * M2. grow(grow(EMPTY, a), a + b) has the blocks of grow(EMPTY, a + b): streamed and settled are cut the same.
- * M3. A block that is kept is the same object: who renders it by identity renders it once.
+ * 1. The blocks' texts joined are the text (with line feeds for CR LF).
+ * 2. grow(grow(EMPTY, a), a + b) has the blocks of grow(EMPTY, a + b): streamed and settled are cut the same.
+ * 3. A block that is kept is the same object: who renders it by identity renders it once.
  */
 import { Lexer, type Links } from 'marked';
 
@@ -77,7 +77,7 @@ function definedIn(raw: string): Links | null {
   return Object.keys(lexer.tokens.links).length === 0 ? null : lexer.tokens.links;
 }
 
-/** Of two definitions of a name the first counts. The same object as before where they say the same (M3). */
+/** Of two definitions of a name the first counts. The same object as before where they say the same (rule 3). */
 function linksOf(blocks: readonly Block[], before: Links): Links {
   const links = Object.assign({}, ...blocks.map((block) => block.links).toReversed()) as Links;
   const names = Object.keys(links);

@@ -20,7 +20,7 @@ export interface MarkdownProps {
 }
 
 export function Markdown({ text, isStreaming = false }: MarkdownProps): ReactNode {
-  // A cache and not a state: what comes out depends on the text alone (M2), how fast on what came out before.
+  // A cache and not a state: what comes out depends on the text alone, how fast on what came out before.
   const [reader] = useState(growingReader);
   const { blocks, links } = reader(text);
   const last = blocks.length - 1;

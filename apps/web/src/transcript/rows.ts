@@ -1,11 +1,11 @@
 /**
  * What the transcript shows, row by row, and what the queue above the composer shows: a pure reading of a session's state.
  *
- * R1. A message keeps its key from the outbox through the queue to the transcript (its client id), an answer from its first
+ * 1. A message keeps its key from the outbox through the queue to the transcript (its client id), an answer from its first
  *     token to the settled message (its id): the same row, the same DOM node (E7).
- * R2. What will start by itself at once is a row of the transcript already; what waits for a running turn is in the queue.
+ * 2. What will start by itself at once is a row of the transcript already; what waits for a running turn is in the queue.
  *     So nothing flashes up in the queue on its way.
- * R3. What was sent is always to be seen: in the transcript while that is still being read, in the queue where it is gone.
+ * 3. What was sent is always to be seen: in the transcript while that is still being read, in the queue where it is gone.
  */
 import type { OutboxItem, SessionState } from '@holdfast/client';
 import type { QueuedMessage, Message, View } from '@holdfast/protocol/view';
@@ -50,7 +50,7 @@ export function rowsOf({
 /** There is no such session, or no more. */
 export const isGone = (status: SessionState['status']): boolean => status === 'deleted' || status === 'missing';
 
-/** R2: the queue's head, when no turn runs. A regenerated answer brings no message of its own. */
+/** Rule 2: the queue's head, when no turn runs. A regenerated answer brings no message of its own. */
 function startingOf({ turn, queue }: View): readonly QueuedMessage[] {
   const [first] = queue;
   return turn !== null || first === undefined || first.again !== undefined ? [] : [first];
