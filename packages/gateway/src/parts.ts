@@ -150,4 +150,9 @@ function openTerminals(config: Config, clock: Clock, tokens: TokenStore): Termin
   return terminals;
 }
 
-const textOf = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
+/** With the stack, and that of what caused it. */
+function textOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { stack, message, cause } = error;
+  return `${stack ?? message}${cause === undefined ? '' : `\nCaused by: ${textOf(cause)}`}`;
+}

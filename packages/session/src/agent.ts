@@ -89,7 +89,7 @@ export interface Progress {
   /** The parts of the answer, in order: text, thinking, tools with their state, prompts, injected steers. */
   readonly parts: readonly Part[];
   readonly prompts: readonly PromptState[];
-  /** Results of tools that the caller ran (`tool-result`), by id. */
+  /** Results of tools that the caller ran (`tool-result`), by id: those that came since the last call. Their parts have ended. */
   readonly results: readonly { readonly toolId: ToolId; readonly ok: boolean; readonly output: string }[];
 }
 
@@ -147,7 +147,10 @@ export interface Agent {
   /** One line for `GET /v1/agents`. */
   readonly description: string;
   readonly resumable: boolean;
-  /** Yields events and returns how the turn ended. A throw ends the turn `failed` (`agent-crashed`). */
+  /**
+   * Yields events and returns how the turn ended. A throw ends the turn `failed`: a `FaultError` with its kind and words, anything
+   * else as `agent-crashed`, and the log has its stack. So do an unknown event and an end that was forgotten.
+   */
   run(input: RunInput, context: RunContext): AsyncGenerator<AgentEvent, RunEnd, void>;
   /**
    * Answers a question beside the conversation, while a turn may be running: text alone, no tools, no prompts, and nothing of it

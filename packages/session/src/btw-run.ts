@@ -10,6 +10,7 @@
  */
 import type { BtwEnd } from '@holdfast/protocol';
 import type { AppendVerdict, Log, StreamName } from '@holdfast/log';
+import { checkEnd, checkEvent, endOfThrow } from './agent-fault.ts';
 import type { Agent, BtwContext, BtwInput, RunEnd } from './agent.ts';
 import { BTW_CONSUMER, decodeBtw, encodeBtw, type BtwEntry } from './btw-stream.ts';
 import type { Clock, Timer } from './clock.ts';
@@ -32,6 +33,8 @@ export interface BtwRunOptions {
   readonly agent: BtwAgent;
   readonly input: BtwInput;
   readonly readBlob: BtwContext['readBlob'];
+  /** The agent made an error. */
+  readonly onError: (error: unknown) => void;
 }
 
 export class BtwRun {
@@ -95,18 +98,20 @@ export class BtwRun {
   // ── the agent ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #ask(): Promise<void> {
-    const { agent, input, clock, readBlob } = this.#options;
+    const { agent, input, clock, readBlob, onError } = this.#options;
     try {
       const events = agent.btw(input, { signal: this.#agent.signal, clock, readBlob });
       for (;;) {
         const next = await events.next();
-        if (next.done === true) return this.#finish(endOf(next.value));
-        if (this.#end === undefined) this.#take(next.value.text);
+        if (next.done === true) return this.#finish(endOf(checkEnd(next.value)));
+        if (this.#end === undefined) this.#take(checkEvent(next.value).text);
         if (this.#end !== undefined) return void (await events.return({ outcome: 'completed' }));
       }
     } catch (error) {
-      const reason = `The agent made an error: ${error instanceof Error ? error.message : String(error)}`;
-      this.#finish({ type: 'btw-end', outcome: 'failed', fault: 'agent-crashed', reason });
+      const { name } = agent;
+      const isNews = this.#end === undefined;
+      this.#finish(endOf(endOfThrow(error, name)));
+      if (isNews) onError(new Error(`The agent "${name}" made an error in a side question.`, { cause: error }));
     }
   }
 

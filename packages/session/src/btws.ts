@@ -165,7 +165,7 @@ export class Btws implements BtwService {
   }
 
   #run(stream: StreamName, epoch: number, agent: BtwAgent, sessionId: SessionId, view: View, question: string): BtwRun {
-    const { log, clock, blobs } = this.#ports;
+    const { log, clock, blobs, onError } = this.#ports;
     const { model, earlierTurns } = view;
     const run = new BtwRun({
       log,
@@ -175,6 +175,7 @@ export class Btws implements BtwService {
       agent,
       input: { sessionId, model, messages: conversationOf(view), earlierTurns, question },
       readBlob: (hash) => blobs.bytes(hash),
+      onError,
     });
     this.#runs.add(run);
     void run.ended.catch(() => undefined).finally(() => this.#runs.delete(run));

@@ -37,7 +37,7 @@ const LEASE_MS = 10_000;
 const SWEEP_MS = 500;
 
 export async function openSessionService(options: SessionServiceOptions): Promise<SessionService> {
-  const { log, clock = systemClock, randomId } = options;
+  const { log, clock = systemClock, randomId, onError = () => undefined } = options;
   const [first] = options.agents;
   if (first === undefined) throw new Error('A session service needs at least one agent.');
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
@@ -50,12 +50,12 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     log,
     clock,
     lives,
-    ports: { log, clock, agents, defaultAgent: options.defaultAgent ?? first.name, grants, blobs },
+    ports: { log, clock, agents, defaultAgent: options.defaultAgent ?? first.name, grants, blobs, onError },
     newHolderId: randomId,
     leaseMs: options.leaseMs ?? LEASE_MS,
     sweepMs: options.sweepMs ?? SWEEP_MS,
     turnsMax: options.turnsMax ?? TURNS_MAX,
-    onError: options.onError ?? (() => undefined),
+    onError,
   });
   const btws = new Btws({
     log,
@@ -67,13 +67,13 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     holderId: () => ownership.holderId,
     snapshot: (sessionId) => views.snapshot(sessionId),
     submit: (sessionId, command) => commands.submit(sessionId, command),
-    onError: options.onError ?? (() => undefined),
+    onError,
   });
   const btwSweep = new BtwSweep({
     log,
     clock,
     holderId: () => ownership.holderId,
-    onError: options.onError ?? (() => undefined),
+    onError,
   });
   const commands = new Commands({
     log,

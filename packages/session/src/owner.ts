@@ -41,6 +41,7 @@ export interface OwnerPorts {
   /** Takes a slot for a turn, or says that there is none, or that others go first: then a slot brings the next tenure. */
   readonly takeSlot: (sessionId: SessionId, hadTurn: boolean) => boolean;
   readonly freeSlot: () => void;
+  readonly onError: (error: unknown) => void;
 }
 
 export type TenureEnd = 'released' | 'left' | 'lost';
@@ -192,6 +193,7 @@ export class Tenure {
       takeSteers: () => this.#takeSteers(turnId),
       openBlob: (mediaType) => this.#ports.blobs.sink(mediaType),
       readBlob: (hash) => this.#untilAnswered(() => this.#ports.blobs.bytes(hash)),
+      onError: this.#ports.onError,
     });
     this.#run = run;
     this.#hand = { kind: 'running', turnId };

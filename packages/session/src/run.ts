@@ -5,6 +5,8 @@
  * 2. `cancel` asks; `abandon` cuts: whatever the agent does afterwards reaches nothing (R13). The cancel signal belongs to
  *    this run alone (R14).
  * 3. It ends exactly once, after all that it said is durable: `ended` resolves with how, and what it used.
+ * 4. An agent that errs is told to its author (`onError`), and ends its turn `failed` (`agent-fault.ts`).
+ * 5. The result of a tool that the caller ran ends the tool's part before the agent goes on; the agent may say it again.
  */
 import {
   divideByPath,
@@ -18,6 +20,7 @@ import {
   type Usage,
   type View,
 } from '@holdfast/protocol';
+import { checkEnd, checkEvent, endOfThrow, startAgent } from './agent-fault.ts';
 import type { Agent, AgentEvent, BlobSink, PromptState, RunContext, RunEnd, RunInput } from './agent.ts';
 import type { Clock } from './clock.ts';
 import { DeltaWindow } from './delta-window.ts';
@@ -32,6 +35,8 @@ export interface RunPorts {
   readonly takeSteers: RunContext['takeSteers'];
   readonly openBlob: (mediaType: string) => BlobSink;
   readonly readBlob: RunContext['readBlob'];
+  /** The agent made an error. */
+  readonly onError: (error: unknown) => void;
 }
 
 export interface RunResult {
@@ -108,24 +113,47 @@ export class Run {
   }
 
   async #consume(): Promise<RunEnd> {
+    let events: ReturnType<Agent['run']> | undefined;
     try {
-      const events = this.#agent.run(this.#input, this.#context());
+      await this.#write(this.#callersEnds()); // 5
+      events = startAgent(this.#agent, this.#input, this.#context());
       for (;;) {
         const next = await events.next();
-        if (next.done === true) return next.value;
+        if (next.done === true) return checkEnd(next.value);
         if (!this.#isCut) await this.#take(next.value);
         // An abandoned agent gets no further: its generator is left where it is.
         if (this.#isCut) return { outcome: 'completed' };
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      return { outcome: 'failed', fault: 'agent-crashed', reason: `The agent made an error: ${reason}` };
+      void Promise.resolve(events?.return({ outcome: 'completed' })).catch(() => undefined);
+      return this.#failed(error);
     }
+  }
+
+  /** 4. One that was told to stop and throws has heeded it. */
+  #failed(error: unknown): RunEnd {
+    const { name } = this.#agent;
+    const where = `The agent "${name}" made an error in turn ${this.turnId} of session ${this.#ports.sessionId}.`;
+    if (!this.#signal.signal.aborted) this.#ports.onError(new Error(where, { cause: error }));
+    return endOfThrow(error, name);
+  }
+
+  #callersEnds(): readonly RunEvent[] {
+    const { results, parts } = this.#input.progress;
+    const isOpen = (id: string): boolean =>
+      parts.some((part) => part.type === 'tool' && part.toolId === id && part.state === 'requested');
+    const { turnId } = this;
+    return results
+      .filter(({ toolId }) => isOpen(toolId))
+      .map(({ toolId, ok, output }) => ({ type: 'tool-end', turnId, toolId, ok, output, durationMs: 0 }));
   }
 
   async #take(event: AgentEvent): Promise<void> {
     const { turnId } = this;
+    checkEvent(event);
     switch (event.type) {
+      case 'tool-end':
+        return this.#isCallers(event.toolId) ? undefined : this.#write([{ ...event, turnId }]); // 5
       case 'text':
       case 'thinking':
         this.#noteFirstToken();
@@ -160,6 +188,10 @@ export class Run {
       (candidate) => candidate.type === 'tool' && candidate.toolId === toolId,
     );
     return part?.type === 'tool' ? { name: part.name, input: part.input } : { name: 'unknown', input: null };
+  }
+
+  #isCallers(toolId: string): boolean {
+    return this.#input.progress.results.some((result) => result.toolId === toolId);
   }
 
   #noteFirstToken(): void {

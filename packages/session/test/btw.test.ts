@@ -195,9 +195,11 @@ test('C1: an agent that throws fails its question and nothing else', async () =>
     yield { type: 'text', text: 'one' };
     throw new Error('oh');
   });
-  const world = await World.open([broken]);
+  const told: unknown[] = [];
+  const world = await World.open([broken], { onError: (error) => told.push(error) });
   await world.say('first');
   await world.idle();
   expect(await read(world, await ask(world, 'why?'))).toEqual({ text: 'one', outcome: 'failed' });
+  expect(told).toMatchObject([{ cause: { message: 'oh' } }]);
   await world.close();
 });

@@ -218,6 +218,7 @@ test('a tool that the caller runs parks its turn until the result is there', asy
   await world.submit({ type: 'tool-result', toolId: parked.turn?.awaits[0], ok: true, output: '42' } as never);
   const view = await world.idle();
   expect(view.messages.at(-1)).toMatchObject({ text: 'It says 42.', state: 'completed' });
+  expect(types(await world.entries()).filter((type) => type === 'tool-end')).toHaveLength(1);
   await world.close();
 });
 

@@ -80,6 +80,9 @@ export interface Oracle {
   onAct(call: Call): void;
 }
 
+/** What an agent throws on purpose. */
+export const SCRIPTED = 'Scripted.';
+
 export const piece = (call: string, index: number): string => `${call}.${index} `;
 
 function hashOf(text: string): number {
@@ -207,9 +210,8 @@ async function* play(
     for (const act of acts) {
       oracle.onAct(call);
       if (context.signal.aborted && !script.deaf) return ends(call, { outcome: 'completed' });
-      if (act.kind === 'throw') throw new Error('Scripted.');
-      if (act.kind === 'refuse')
-        return ends(call, { outcome: 'failed', fault: 'model-unreachable', reason: 'Scripted.' });
+      if (act.kind === 'throw') throw new Error(SCRIPTED);
+      if (act.kind === 'refuse') return ends(call, { outcome: 'failed', fault: 'model-unreachable', reason: SCRIPTED });
       if ((act.kind === 'ask' || act.kind === 'call') && resumable) {
         yield* park(act, context);
         return ends(call, { outcome: 'parked' });

@@ -6,7 +6,7 @@ import { openMemoryLog, type MemoryLog } from '@holdfast/log/memory';
 import { fault, FaultError, type Fault } from '@holdfast/protocol';
 import { openSessionService, type SessionService } from '@holdfast/session';
 import type { Log } from '@holdfast/log';
-import { agentsOf, type Oracle } from './agents.ts';
+import { agentsOf, SCRIPTED, type Oracle } from './agents.ts';
 import { clockOf } from './clock.ts';
 import type { Fault as PlannedFault, Plan, StoreOp } from './plan.ts';
 import { newProcess, type Process, type Scheduler } from './scheduler.ts';
@@ -157,7 +157,10 @@ export class SimNode {
       randomId: () => this.#newHolder(holders),
       turnsMax: plan.turnsMax,
       queueMax: plan.queueMax,
-      onError: (error) => this.#world.onError(error),
+      // The scripted agents err on purpose.
+      onError: (error) => {
+        if (((error as Error).cause as Error | undefined)?.message !== SCRIPTED) this.#world.onError(error);
+      },
     });
     if (plan.hintLoss > 0) void this.#poll(process, log);
     return { process, service, log };
