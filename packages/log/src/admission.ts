@@ -6,6 +6,8 @@
  *  2. The fence (L3).
  *  3. The producer's own line: an old epoch, a jump (L4).
  *  4. The close mark. It stops records; rows alone may still be committed.
+ *  5. The head that the append was decided at (L14). It comes last: a retry whose first try arrived finds a head that this try has
+ *     moved itself, and is a duplicate all the same.
  */
 import type { Append, AppendVerdict } from './port.ts';
 
@@ -61,6 +63,7 @@ export function admit(line: Line, append: Append): Admission {
     if (producer.seq !== expectedSeq) return { kind: 'producer-gap', expectedSeq };
   }
   if (line.closed && (append.records.length > 0 || append.close === true)) return { kind: 'closed', head: line.head };
+  if (append.ifHead !== undefined && append.ifHead !== line.head) return { kind: 'behind', head: line.head };
 
   return { kind: 'admitted', first: line.head + 1, last: line.head + append.records.length };
 }

@@ -29,6 +29,8 @@
  *  L12 A store that cannot write (full disk, lost connection) answers `unavailable` and has changed nothing; it works again by
  *      itself when the cause is gone.
  *  L13 A fork shares its parent's records up to an offset and has its own seqs from there on; deleting the parent leaves it whole.
+ *  L14 An append with `ifHead` is admitted only if that is the stream's head (else `behind`, and nothing has changed): a decision
+ *      counts only at the head that it was made at. A duplicate is answered as such, however far the head has moved.
  *
  * A call whose answer has no `unavailable` rejects with a `FaultError` where the store cannot be reached; any other
  * rejection is a bug. Bytes are given away: neither the caller who appends them nor a reader ever writes to them again.
@@ -120,6 +122,8 @@ export interface Append {
   /** The epoch of a consumer that was never acquired is 0. */
   readonly fence?: { readonly consumer: string; readonly epoch: number };
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq: number };
+  /** Admitted only if the stream's head is this (L14). */
+  readonly ifHead?: number;
   readonly rows?: readonly RowChange[];
   /** No record can follow. (Rows without records still can.) */
   readonly close?: boolean;
@@ -140,6 +144,8 @@ export type AppendVerdict =
   | { readonly kind: 'producer-gap'; readonly expectedSeq: number }
   | { readonly kind: 'producer-stale'; readonly epoch: number }
   | { readonly kind: 'closed'; readonly head: number }
+  /** The head is not the append's `ifHead`. */
+  | { readonly kind: 'behind'; readonly head: number }
   | Refused;
 
 export type CreateVerdict =

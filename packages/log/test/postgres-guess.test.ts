@@ -73,6 +73,24 @@ const cases: Readonly<Record<string, Case>> = {
     verdict: { kind: 'appended', first: 303 },
     texts: ['1', '2', ...Array.from({ length: 300 }, () => 'theirs'), '3'],
   },
+  'L14: it was decided at the head that this node remembers, which is the head': {
+    behind: async () => undefined,
+    append: { ...owned('3', 2), ifHead: 2 },
+    verdict: { kind: 'appended', first: 3 },
+    texts: ['1', '2', '3'],
+  },
+  'L14: it was decided at the head that this node remembers, and another node appended': {
+    behind: (stream) => b.append(stream, say('theirs')),
+    append: { ...owned('3', 2), ifHead: 2 },
+    verdict: { kind: 'behind', head: 3 },
+    texts: ['1', '2', 'theirs'],
+  },
+  'L14: it was decided at the head that another node has made': {
+    behind: (stream) => b.append(stream, say('theirs')),
+    append: { ...owned('3', 2), ifHead: 3 },
+    verdict: { kind: 'appended', first: 4 },
+    texts: ['1', '2', 'theirs', '3'],
+  },
   'L3: another node took it over and has written nothing yet': {
     behind: async (stream) => {
       expect(await a.consumers.release(stream, 'run', { epoch: 1, upTo: 2 })).toEqual({ kind: 'released' });

@@ -219,6 +219,7 @@ export class Commands {
       case 'producer-gap':
       case 'producer-stale':
       case 'closed':
+      case 'behind':
         return refused(fault('internal', `A command was answered "${verdict.kind}".`));
     }
   }

@@ -1,4 +1,4 @@
-/** L1, L2, L4, L5: what an append is. */
+/** L1, L2, L4, L5, L14: what an append is. */
 import { assert, describe, expect, test } from 'vitest';
 import { appendedOf, bytes, fresh, freshStream, pageOf, range, readAll, say, seqs, texts } from './harness.ts';
 import type { Suite } from './harness.ts';
@@ -252,6 +252,75 @@ export function describeAppends(suite: Suite): void {
       assert.deepInclude(await by(5, 0), { kind: 'appended', first: 3 });
       assert.deepEqual(await by(4, 2), { kind: 'producer-stale', epoch: 5 });
       assert.deepEqual(texts(await readAll(log, stream)), ['4.0', '4.1', '5.0']);
+    });
+  });
+
+  describe('L14: a decision counts only at the head that it was made at', () => {
+    const decided = (text: string, ifHead: number) => ({ ...say(text), ifHead });
+
+    test('L14: an append at another head is behind, and changes nothing', async () => {
+      const { log } = suite;
+      const stream = await freshStream(log);
+      const table = fresh('table');
+      assert.deepInclude(await log.append(stream, decided('a', 0)), { kind: 'appended', first: 1 });
+      await log.append(stream, say('b'));
+      for (const ifHead of [0, 1, 3]) {
+        const refused = await log.append(stream, {
+          ...decided('never', ifHead),
+          key: { id: 'k', hash: 'h' },
+          producer: { id: 'p', epoch: 1, seq: 0 },
+          rows: [{ table, key: 'r', order: 1, value: bytes('row') }],
+          close: true,
+        });
+        assert.deepEqual(refused, { kind: 'behind', head: 2 });
+      }
+      assert.isUndefined(await log.findKey(stream, 'k'));
+      assert.isUndefined(await log.rows.get(table, stream, 'r'));
+      // The producer's seq was not used up.
+      const again = { ...decided('c', 2), key: { id: 'k', hash: 'g' }, producer: { id: 'p', epoch: 0, seq: 0 } };
+      assert.deepInclude(await log.append(stream, again), { kind: 'appended', first: 3 });
+      assert.deepEqual(texts(await readAll(log, stream)), ['a', 'b', 'c']);
+    });
+
+    test('L14: a retry whose first try arrived is a duplicate, not behind', async () => {
+      const { log } = suite;
+      const stream = await freshStream(log);
+      const keyed = { ...decided('a', 0), key: { id: 'k', hash: 'h' } };
+      const numbered = { ...decided('b', 1), producer: { id: 'p', epoch: 0, seq: 0 } };
+      await log.append(stream, keyed);
+      await log.append(stream, numbered);
+      await log.append(stream, say('c'));
+      assert.deepEqual(await log.append(stream, keyed), { kind: 'duplicate', first: 1, last: 1 });
+      assert.deepEqual(await log.append(stream, numbered), { kind: 'duplicate', first: 2, last: 2, producerSeq: 0 });
+    });
+
+    test('L14: an old fence, a producer that is not in line and a close are told first', async () => {
+      const { log } = suite;
+      const stream = await freshStream(log);
+      const behind = decided('a', 9);
+      const fence = { consumer: 'run', epoch: 9 };
+      assert.deepEqual(await log.append(stream, { ...behind, fence }), { kind: 'fenced', epoch: 0 });
+      const producer = { id: 'p', epoch: 0, seq: 1 };
+      assert.deepEqual(await log.append(stream, { ...behind, producer }), { kind: 'producer-gap', expectedSeq: 0 });
+      await log.append(stream, { records: [], close: true });
+      assert.deepEqual(await log.append(stream, behind), { kind: 'closed', head: 0 });
+    });
+
+    test('L14: of many decisions at one head, made in one breath, the first counts', async () => {
+      const { log } = suite;
+      const streams = await Promise.all(range(1, 5).map(() => freshStream(log)));
+      for (const stream of streams) await log.append(stream, say('before'));
+      for (const head of [1, 2]) {
+        const verdicts = await Promise.all(
+          streams.flatMap((stream) => range(1, 4).map((n) => log.append(stream, decided(`${head}.${n}`, head)))),
+        );
+        for (const [index, verdict] of verdicts.entries())
+          assert.deepInclude(
+            verdict,
+            index % 4 === 0 ? { kind: 'appended', first: head + 1 } : { kind: 'behind', head: head + 1 },
+          );
+      }
+      for (const stream of streams) assert.deepEqual(texts(await readAll(log, stream)), ['before', '1.1', '2.1']);
     });
   });
 

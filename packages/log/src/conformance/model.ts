@@ -10,6 +10,7 @@ export interface ModelAppend {
   readonly producer?: { readonly id: string; readonly epoch: number; readonly seq: number };
   readonly row?: { readonly key: string; readonly value: string | undefined };
   readonly close: boolean;
+  readonly ifHead?: number;
 }
 
 interface ModelStream {
@@ -57,7 +58,7 @@ export class Model {
     return { kind: 'created' };
   }
 
-  append(name: string, { bodies, key, epoch, producer, row, close }: ModelAppend): Answer {
+  append(name: string, { bodies, key, epoch, producer, row, close, ifHead }: ModelAppend): Answer {
     const stream = this.streams.get(name);
     if (stream === undefined || stream === 'deleted') return gone(stream);
     const head = stream.bodies.length;
@@ -78,6 +79,7 @@ export class Model {
       if (producer.seq !== expectedSeq) return { kind: 'producer-gap', expectedSeq };
     }
     if (stream.closed && (close || bodies.length > 0)) return { kind: 'closed', head };
+    if (ifHead !== undefined && ifHead !== head) return { kind: 'behind', head };
 
     const place = { first: head + 1, last: head + bodies.length };
     stream.bodies.push(...bodies);

@@ -1,5 +1,5 @@
 /**
- * L1–L5, L8, L9, L11, L13 together: a random history, told to the log and to the model, gets the same answers from both.
+ * L1–L5, L8, L9, L11, L13, L14 together: a random history, told to the log and to the model, gets the same answers from both.
  * Runs of appends are made in one breath, so that a store groups them; everything else waits for its turn.
  */
 import * as fc from 'fast-check';
@@ -30,6 +30,8 @@ interface AppendScript {
   readonly epochBack: number | null;
   readonly producer: { readonly epoch: number; readonly seq: number } | null;
   readonly row: { readonly key: number; readonly remove: boolean } | null;
+  /** How far the head that it was decided at is behind. */
+  readonly headBack: number | null;
   readonly close: boolean;
 }
 
@@ -44,6 +46,7 @@ const append: fc.Arbitrary<Command> = fc.record({
   epochBack: fc.option(few(1), { freq: 2, nil: null }),
   producer: fc.option(fc.record({ epoch: few(1), seq: few(2) }), { freq: 3, nil: null }),
   row: fc.option(fc.record({ key: few(2), remove: fc.boolean() }), { freq: 3, nil: null }),
+  headBack: fc.option(few(1), { freq: 2, nil: null }),
   close: fc.constantFrom(...Array.from({ length: 30 }, (_, index) => index === 0)),
 });
 
@@ -75,8 +78,8 @@ const command: fc.Arbitrary<Command> = fc.oneof(
 );
 
 export function describeProperties(suite: Suite): void {
-  describe('L1–L13: any history', () => {
-    test('L1 L2 L3 L4 L5 L8 L9 L11 L13: the log answers as the model does', async () => {
+  describe('L1–L14: any history', () => {
+    test('L1 L2 L3 L4 L5 L8 L9 L11 L13 L14: the log answers as the model does', async () => {
       await fc.assert(
         fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 80 }), async (history) => {
           const run = await History.begin(suite);
@@ -206,24 +209,26 @@ class History {
   }
 
   private scriptOf(name: string, command: Extract<Command, { kind: 'append' }>): ModelAppend {
-    const { sizes, key, epochBack, producer, row, close } = command;
+    const { sizes, key, epochBack, producer, row, headBack, close } = command;
     return {
       bodies: sizes.map((size) => `${(this.bodies += 1)} ${'abcdefghij'.repeat(30).slice(0, size)}`),
       ...(key && { key: { id: `k${key.id}`, hash: `h${key.hash}` } }),
       ...(epochBack !== null && { epoch: this.model.epochOf(name) - epochBack }),
       ...(producer && { producer: { id: 'p', ...producer } }),
       ...(row && { row: { key: `r${row.key}`, value: row.remove ? undefined : `v${(this.bodies += 1)}` } }),
+      ...(headBack !== null && { ifHead: Math.max(0, this.model.headOf(name) - headBack) }),
       close,
     };
   }
 
-  private appendOf({ bodies, key, epoch, producer, row, close }: ModelAppend): Append {
+  private appendOf({ bodies, key, epoch, producer, row, ifHead, close }: ModelAppend): Append {
     const place = { table: this.table, key: row?.key ?? '' };
     return {
       records: bodies.map(bytes),
       ...(key && { key }),
       ...(epoch !== undefined && { fence: { consumer: this.consumer, epoch } }),
       ...(producer && { producer }),
+      ...(ifHead !== undefined && { ifHead }),
       ...(row && {
         rows: [row.value === undefined ? { ...place, remove: true } : { ...place, order: 1, value: bytes(row.value) }],
       }),

@@ -36,6 +36,8 @@ test('what would be refused, or is not known, is not guessed', () => {
   expect(isGuessed(heads, { ...said, producer: producer(0) }, 'bare')).toBe(false);
   expect(isGuessed(heads, said, 'closed')).toBe(false);
   expect(isGuessed(heads, said, 'unknown')).toBe(false);
+  expect(isGuessed(heads, { ...said, ifHead: 1 })).toBe(true);
+  for (const ifHead of [0, 2]) expect(isGuessed(heads, { ...said, ifHead })).toBe(false);
   heads.forget([{ stream: 's', append: said }]);
   expect(isGuessed(heads, said)).toBe(false);
 });

@@ -5,7 +5,7 @@ const HEAD = `# Mutants
 
 Faults that the simulation must find. Each is a patch of a line or few in \`packages/testing/mutants\`; \`npm run mutants\` puts them back
 one at a time, in a copy of the code, and runs the simulation until one of its laws is violated. R1–R37 are entries of
-[races.md](races.md); L1–L13 are laws of the log (\`packages/log/src/port.ts\`). The laws that found them are described at the head of
+[races.md](races.md); L1–L14 are laws of the log (\`packages/log/src/port.ts\`). The laws that found them are described at the head of
 \`ledger.ts\`, \`laws.ts\`, \`store.ts\` and \`run.ts\` in \`packages/testing/src/sim\`.
 
 Made by \`npm run mutants -- --write\`. Where nothing found one, the runs it was given were too few: there the simulation is still weak.

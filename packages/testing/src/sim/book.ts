@@ -3,7 +3,7 @@
  * shares nothing with `admission.ts` or the store. So a store that gives a wrong answer is seen when it gives it, whether or
  * not a session would have come to harm.
  *
- *  B1  The laws' names are the port's: L1 (seqs and records), L3 (fences), L4 (keys, producers), L8 (release), L9 (pending), L10 (leases).
+ *  B1  The laws' names are the port's: L1 (seqs and records), L3 (fences), L4 (keys, producers), L8 (release), L9 (pending), L10 (leases), L14 (heads).
  *  B2  The book believes the store in one thing only: what it says it has appended, where that was to be appended.
  */
 import { isDeepStrictEqual } from 'node:util';
@@ -226,8 +226,11 @@ export class Book {
 
 type Wanted = { readonly law: string; readonly kind: AppendVerdict['kind'] } & Record<string, unknown>;
 
-/** L3 and L4, read anew. */
-function wantedOf({ records, keys, producers, owners }: Page, { key, producer, fence, records: more }: Append): Wanted {
+/** L3, L4 and L14, read anew. */
+function wantedOf(
+  { records, keys, producers, owners }: Page,
+  { key, producer, fence, ifHead, records: more }: Append,
+): Wanted {
   const known = key === undefined ? undefined : keys.get(key.id);
   if (key !== undefined && known !== undefined) {
     const { first, last, hash } = known;
@@ -245,6 +248,7 @@ function wantedOf({ records, keys, producers, owners }: Page, { key, producer, f
     return { law: 'L4', kind: 'producer-stale', epoch: latest.epoch };
   const expectedSeq = isOfLatest && latest !== undefined ? latest.seq + 1 : 0;
   if (producer !== undefined && producer.seq !== expectedSeq) return { law: 'L4', kind: 'producer-gap', expectedSeq };
+  if (ifHead !== undefined && ifHead !== records.length) return { law: 'L14', kind: 'behind', head: records.length };
   return {
     law: fence === undefined ? 'L1' : 'L3',
     kind: 'appended',
