@@ -30,11 +30,15 @@ export { Attachments, type Attachment } from './attachment.ts';
 export {
   startRecovery,
   type Recovery,
+  type RecoveryCall,
   type RecoveryOptions,
+  type RecoveryProblem,
   type RunStanding,
   type SettledTranscript,
   type SettlePort,
 } from './recovery.ts';
+export { RecoveryPace } from './recovery-pace.ts';
+export type { RecoveryEnd, SettleCounts, SettleState, SettleWait } from './settle.ts';
 export { idbOutbox } from './idb-outbox.ts';
 export type { Frames } from './frames.ts';
 export { memoryOutbox, type OutboxStore, type StoredSend } from './outbox-store.ts';

@@ -170,7 +170,7 @@ test('E3: failing requests finalise nothing; the answer comes when the server do
   // A hint (the network came back) does not sit out the pause.
   never.server.fails = () => false;
   never.recovery.hint();
-  await settled();
+  await turn(never, 200);
   expect(never.screen.outcome).toBe('completed');
 });
 

@@ -7,21 +7,29 @@ import {
   settle,
   SHOWN_GRACE_MS,
   SLOW_MS,
+  type SettleCounts,
   type SettleEvent,
   type SettleState,
   type SettleStatus,
 } from '../src/settle.ts';
 
 const none = { actives: 0, missings: 0, errors: 0 };
+const slowly = { actives: QUICK_TIMES + 1, missings: 0, errors: 0 };
+const failed = { ...none, errors: 1 };
 const states = {
   idle: { kind: 'idle' },
-  waiting: { kind: 'waiting', delayMs: QUICK_MS, counts: none },
-  'waiting after an error': { kind: 'waiting', delayMs: 700, counts: { ...none, errors: 1 } },
-  asking: { kind: 'asking', counts: none },
+  'waiting, in the grace': { kind: 'waiting', why: 'grace', delayMs: SHOWN_GRACE_MS, counts: none },
+  'waiting, quick pace': { kind: 'waiting', why: 'pace', delayMs: QUICK_MS, counts: none },
+  'waiting, slow pace': { kind: 'waiting', why: 'pace', delayMs: SLOW_MS, counts: slowly },
+  'waiting after an error': { kind: 'waiting', why: 'failure', delayMs: 700, counts: failed },
+  'waiting by advice': { kind: 'waiting', why: 'advice', delayMs: 7_000, counts: failed },
+  asking: { kind: 'asking', renewed: false, counts: none },
+  'asking, renewed': { kind: 'asking', renewed: true, counts: none },
   ended: { kind: 'ended', how: 'restored' },
 } as const satisfies Record<string, SettleState>;
 
-const answered = (status: SettleStatus): SettleEvent => ({ kind: 'answered', status, roll: 0.5 });
+const answered = (status: SettleStatus, adviceMs?: number): SettleEvent =>
+  adviceMs === undefined ? { kind: 'answered', status, roll: 0.5 } : { kind: 'answered', status, roll: 0.5, adviceMs };
 const events = {
   'stream-end, live content shown': { kind: 'stream-end', shown: true },
   'stream-end, nothing shown': { kind: 'stream-end', shown: false },
@@ -32,75 +40,64 @@ const events = {
   missing: answered('missing'),
   stale: answered('stale'),
   error: answered('error'),
+  'error with advice': answered('error', 8_000),
+  failed: answered('failed'),
   hint: { kind: 'hint' },
 } as const satisfies Record<string, SettleEvent>;
 
-const asking: SettleState = { kind: 'asking', counts: none };
+const asking: SettleState = { kind: 'asking', renewed: false, counts: none };
 const settled: SettleState = { kind: 'ended', how: 'settled' };
 const same = 'same' as const;
+type Row = Readonly<Record<keyof typeof events, SettleState | typeof same>>;
+
+const deaf: Row = {
+  'stream-end, live content shown': same,
+  'stream-end, nothing shown': same,
+  terminal: same,
+  due: same,
+  restored: same,
+  active: same,
+  missing: same,
+  stale: same,
+  error: same,
+  'error with advice': same,
+  failed: same,
+  hint: same,
+};
+const asked: Row = {
+  ...deaf,
+  terminal: settled,
+  restored: { kind: 'ended', how: 'restored' },
+  active: { kind: 'waiting', why: 'pace', delayMs: QUICK_MS, counts: { ...none, actives: 1 } },
+  missing: { kind: 'waiting', why: 'pace', delayMs: QUICK_MS, counts: { ...none, missings: 1 } },
+  stale: { kind: 'ended', how: 'stale' },
+  error: { kind: 'waiting', why: 'failure', delayMs: QUICK_MS + 250, counts: failed },
+  'error with advice': { kind: 'waiting', why: 'advice', delayMs: 9_000, counts: failed },
+  failed: { kind: 'ended', how: 'failed' },
+};
+const waiting = (counts: SettleCounts, hint: SettleState | typeof same): Row => ({
+  ...deaf,
+  terminal: settled,
+  due: { ...asking, counts },
+  hint,
+});
 
 /** Every state by every event: what is not in it does not compile. */
-const table: Readonly<Record<keyof typeof states, Readonly<Record<keyof typeof events, SettleState | typeof same>>>> = {
+const table: Readonly<Record<keyof typeof states, Row>> = {
   idle: {
-    'stream-end, live content shown': { kind: 'waiting', delayMs: SHOWN_GRACE_MS, counts: none },
+    ...deaf,
+    'stream-end, live content shown': { kind: 'waiting', why: 'grace', delayMs: SHOWN_GRACE_MS, counts: none },
     'stream-end, nothing shown': asking,
     terminal: settled,
-    due: same,
-    restored: same,
-    active: same,
-    missing: same,
-    stale: same,
-    error: same,
-    hint: same,
   },
-  waiting: {
-    'stream-end, live content shown': same,
-    'stream-end, nothing shown': same,
-    terminal: settled,
-    due: asking,
-    restored: same,
-    active: same,
-    missing: same,
-    stale: same,
-    error: same,
-    hint: same,
-  },
-  'waiting after an error': {
-    'stream-end, live content shown': same,
-    'stream-end, nothing shown': same,
-    terminal: settled,
-    due: { kind: 'asking', counts: { ...none, errors: 1 } },
-    restored: same,
-    active: same,
-    missing: same,
-    stale: same,
-    error: same,
-    hint: { kind: 'asking', counts: { ...none, errors: 1 } },
-  },
-  asking: {
-    'stream-end, live content shown': same,
-    'stream-end, nothing shown': same,
-    terminal: settled,
-    due: same,
-    restored: { kind: 'ended', how: 'restored' },
-    active: { kind: 'waiting', delayMs: QUICK_MS, counts: { ...none, actives: 1 } },
-    missing: { kind: 'waiting', delayMs: QUICK_MS, counts: { ...none, missings: 1 } },
-    stale: { kind: 'ended', how: 'stale' },
-    error: { kind: 'waiting', delayMs: QUICK_MS + 250, counts: { ...none, errors: 1 } },
-    hint: same,
-  },
-  ended: {
-    'stream-end, live content shown': same,
-    'stream-end, nothing shown': same,
-    terminal: same,
-    due: same,
-    restored: same,
-    active: same,
-    missing: same,
-    stale: same,
-    error: same,
-    hint: same,
-  },
+  'waiting, in the grace': waiting(none, same),
+  'waiting, quick pace': waiting(none, same),
+  'waiting, slow pace': waiting(slowly, { kind: 'waiting', why: 'pace', delayMs: QUICK_MS, counts: none }),
+  'waiting after an error': waiting(failed, { kind: 'waiting', why: 'pace', delayMs: QUICK_MS, counts: failed }),
+  'waiting by advice': waiting(failed, same),
+  asking: { ...asked, hint: { ...asking, renewed: true } },
+  'asking, renewed': asked,
+  ended: deaf,
 };
 
 describe.each(Object.entries(table))('E1–E3: %s', (name, row) => {
@@ -117,7 +114,7 @@ function play(statuses: readonly SettleStatus[]): { readonly pausesMs: number[];
   let state: SettleState = asking;
   const pausesMs: number[] = [];
   for (const status of statuses) {
-    state = settle(state, { kind: 'answered', status, roll: 0 });
+    state = settle(state, { kind: 'answered', status, roll: 0.5 });
     if (state.kind === 'waiting') pausesMs.push(state.delayMs);
     state = settle(state, { kind: 'due' });
   }
@@ -130,6 +127,19 @@ test('E2: active is asked again every 200 ms, ten times, then every second, for 
   expect(pausesMs.slice(0, 10)).toEqual(Array.from({ length: QUICK_TIMES }, () => 200));
   expect(new Set(pausesMs.slice(10))).toEqual(new Set([SLOW_MS]));
   expect(last.kind).toBe('asking');
+});
+
+test('R110: no two clients ask in step: each pause is spread by an eighth to either side, advice only upwards', () => {
+  const delayMs = (status: SettleStatus, roll: number, adviceMs?: number): number => {
+    const next = settle(asking, { kind: 'answered', status, roll, ...(adviceMs === undefined ? {} : { adviceMs }) });
+    return next.kind === 'waiting' ? next.delayMs : Number.NaN;
+  };
+  expect([delayMs('active', 0), delayMs('active', 1)]).toEqual([175, 225]);
+  expect([delayMs('error', 0), delayMs('error', 1)]).toEqual([200, 700]);
+  expect([delayMs('error', 0, 4_000), delayMs('error', 1, 4_000)]).toEqual([4_000, 5_000]);
+  // Advice that means nothing to this turn is bounded.
+  expect(delayMs('error', 0, 1e15)).toBe(300_000);
+  expect(delayMs('error', 0, 0)).toBe(200);
 });
 
 test('E3: missing ends the turn as interrupted only ten times in a row', () => {
