@@ -42,8 +42,8 @@ function addedBy(before: Part | undefined, part: Part): readonly TurnPart[] {
       return before === undefined ? [{ type: 'steer', messageId: part.messageId, text: part.text }] : [];
     case 'data':
       return before === undefined ? [{ type: 'data', name: part.name, data: part.data }] : [];
-    case 'context-trim':
-    case 'file':
+    // Context trims, files and provider state are read from the message.
+    default:
       return [];
   }
 }

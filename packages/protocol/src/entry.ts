@@ -24,15 +24,22 @@ export const isGrant = (answer: Answer | undefined): boolean =>
   answer === 'once' || answer === 'session' || answer === 'always';
 export type TitleStatus = 'pending' | 'done' | 'skipped';
 
+export interface FilePart {
+  readonly hash: string;
+  readonly name: string;
+  readonly mediaType: string;
+  readonly bytes: number;
+}
+
+export interface ProviderState {
+  /** Names the provider that gave it and the only one that gets it back. */
+  readonly provider: string;
+  readonly state: unknown;
+}
+
 /** A piece of a message that a caller attaches. Bytes live in the blob store, never inside entries. */
 export type InputPart =
-  | {
-      readonly type: 'file';
-      readonly hash: string;
-      readonly name: string;
-      readonly mediaType: string;
-      readonly bytes: number;
-    }
+  | ({ readonly type: 'file' } & FilePart)
   | { readonly type: 'data'; readonly name: string; readonly data: unknown };
 
 /** A principal, by the `subject` of its token. */
@@ -179,6 +186,13 @@ export type RunEvent =
       readonly messageId: MessageId;
       readonly outcome: 'injected' | 'queued' | 'void';
     })
+  /** A file that the answer shows, such as a picture that the model made. */
+  | (RunBase & { readonly type: 'file' } & FilePart)
+  /**
+   * State of the model's provider, opaque to everything else (signatures, reasoning to hand back). It belongs to the answer
+   * whose text stands before it and whose tool requests stand behind it.
+   */
+  | (RunBase & { readonly type: 'provider-state' } & ProviderState)
   /** The oldest turns were left out of what the model was given; `turns` of them, in front of this one. */
   | (RunBase & { readonly type: 'context-trim'; readonly turns: number })
   /** `usage`: what the turn has used so far. `awaits`: tools that the caller runs and has not answered yet. */

@@ -42,9 +42,12 @@ function foldRunning(view: View, entry: Stamped<RunEvent>): View {
     case 'tool-end':
       return foldTool(view, entry);
     case 'data':
-      return addPart(view, { type: 'data', name: entry.name, data: entry.data });
-    case 'context-trim':
-      return addPart(view, { type: 'context-trim', turns: entry.turns });
+    case 'file':
+    case 'provider-state':
+    case 'context-trim': {
+      const { turnId: _turnId, seq: _seq, at: _at, ...part } = entry;
+      return addPart(view, part);
+    }
     case 'prompt-open':
       return foldPromptOpen(view, entry);
     case 'prompt-close':

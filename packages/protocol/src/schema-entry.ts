@@ -11,6 +11,7 @@ import {
   answerSchema,
   btwIdSchema,
   clientIdSchema,
+  filePart,
   inputPartSchema,
   messageIdSchema,
   nameSchema,
@@ -158,6 +159,13 @@ const entries = {
     durationMs: z.number(),
   }),
   data: z.object({ type: z.literal('data'), ...run, name: z.string(), data: z.unknown() }),
+  file: z.object({ type: z.literal('file'), ...run, ...filePart }),
+  'provider-state': z.object({
+    type: z.literal('provider-state'),
+    ...run,
+    provider: z.string(),
+    state: z.unknown(),
+  }),
   'prompt-open': z.object({
     type: z.literal('prompt-open'),
     ...run,

@@ -2,7 +2,7 @@
  * The pieces that requests, entries and views share: ids, texts, names, each with its pattern and its bound.
  */
 import { z } from 'zod';
-import type { Answer, InputPart, WhenBusy } from './entry.ts';
+import type { Answer, FilePart, InputPart, WhenBusy } from './entry.ts';
 import {
   ID_PATTERN,
   type BtwId,
@@ -52,13 +52,14 @@ export const nameSchema: z.ZodType<string> = z.string().min(1).max(NAME_CHARS_MA
 export const whenBusySchema: z.ZodType<WhenBusy> = z.enum(['queue', 'interrupt', 'steer']);
 export const answerSchema: z.ZodType<Answer> = z.string().max(ANSWER_CHARS_MAX);
 
+export const filePart: { readonly [K in keyof FilePart]: z.ZodType<FilePart[K]> } = {
+  hash: blobHashSchema,
+  name: nameSchema,
+  mediaType: z.string().min(1).max(NAME_CHARS_MAX),
+  bytes: z.int().min(0),
+};
+
 export const inputPartSchema: z.ZodType<InputPart> = z.discriminatedUnion('type', [
-  z.strictObject({
-    type: z.literal('file'),
-    hash: blobHashSchema,
-    name: nameSchema,
-    mediaType: z.string().min(1).max(NAME_CHARS_MAX),
-    bytes: z.int().min(0),
-  }),
+  z.strictObject({ type: z.literal('file'), ...filePart }),
   z.strictObject({ type: z.literal('data'), name: nameSchema, data: z.unknown() }),
 ]);

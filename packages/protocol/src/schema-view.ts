@@ -52,6 +52,7 @@ const partSchema: z.ZodType<Part> = z
     }),
     z.object({ type: z.literal('steer'), messageId: messageIdSchema, author: z.string(), text: z.string() }),
     z.object({ type: z.literal('context-trim'), turns: z.int() }),
+    z.object({ type: z.literal('provider-state'), provider: z.string(), state: z.unknown() }),
     inputPartSchema,
   ])
   .meta({ id: 'Part' });

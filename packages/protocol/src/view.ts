@@ -12,6 +12,7 @@ import type {
   InputPart,
   PromptKind,
   PromptOutcome,
+  ProviderState,
   RunEvent,
   Subject,
   TitleStatus,
@@ -56,6 +57,8 @@ export type Part =
     }
   | { readonly type: 'steer'; readonly messageId: MessageId; readonly author: Subject; readonly text: string }
   | { readonly type: 'context-trim'; readonly turns: number }
+  /** For the agent alone: pages show nothing of it. */
+  | ({ readonly type: 'provider-state' } & ProviderState)
   | InputPart;
 export type ToolPart = Extract<Part, { type: 'tool' }>;
 export type PromptPart = Extract<Part, { type: 'prompt' }>;

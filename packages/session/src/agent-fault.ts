@@ -18,6 +18,8 @@ const EVENTS: Readonly<Record<AgentEvent['type'], readonly string[]>> = {
   'tool-end': ['toolId', 'output'],
   prompt: ['promptId', 'kind', 'title'],
   data: ['name'],
+  file: ['hash', 'name', 'mediaType'],
+  'provider-state': ['provider'],
   'context-trim': [],
   usage: [],
 };

@@ -15,11 +15,13 @@
 import type {
   Answer,
   FaultKind,
+  FilePart,
   Message,
   Part,
   PromptId,
   PromptKind,
   PromptOutcome,
+  ProviderState,
   Subject,
   ToolId,
   TurnId,
@@ -63,6 +65,10 @@ export type AgentEvent =
       readonly toolId?: ToolId;
     }
   | { readonly type: 'data'; readonly name: string; readonly data: unknown }
+  /** A picture or another file of the answer; its bytes were written with `context.openBlob`. */
+  | ({ readonly type: 'file' } & FilePart)
+  /** Comes back in `progress.parts` and in `history`, at its place: see the entry of this name. */
+  | ({ readonly type: 'provider-state' } & ProviderState)
   /** The oldest `turns` turns were left out of what the model sees. */
   | { readonly type: 'context-trim'; readonly turns: number }
   /** Adds to the turn's usage. */

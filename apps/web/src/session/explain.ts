@@ -26,6 +26,7 @@ const CURES: Partial<Record<FaultKind, string>> = {
   'model-refused': 'Change the message and try again.',
   'model-error': 'Try again; if it stays, look at the model’s own log.',
   'model-malformed': 'Check that HOLDFAST_MODEL_URL is an OpenAI-compatible address.',
+  'model-empty': 'Try again, or ask in other words.',
   'model-cut-off': 'Continue from where it stopped, or try again.',
   'model-silent': 'Try again; a smaller message may help a slow model.',
   'context-overflow': 'Start a new session, or send a shorter message.',

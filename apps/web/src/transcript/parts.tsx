@@ -73,6 +73,8 @@ const PlainPart = memo(function PlainPart({ part, isLive }: PlainPartProps): Rea
           </span>
         </div>
       );
+    case 'provider-state':
+      return null;
     case 'file':
     case 'data':
       return <Attachment part={part} />;
