@@ -165,7 +165,9 @@ export class LiveSession extends Commands implements Session, TurnHost {
     const edge = edgeOf(model.history, model.view);
     if (edge === undefined || model.cell.getSnapshot().earlier.busy) return { kind: 'nothing' };
     model.setHistory(model.history, { busy: true, fault: null });
-    const page = await this.#page(`before=${edge}&limit=${PAGE_TURNS}`);
+    // Without `before` the page ends where the window begins, or with the branch's last turn if that has left it.
+    const before = edge === model.view.leaf ? '' : `before=${edge}&`;
+    const page = await this.#page(`${before}limit=${PAGE_TURNS}`);
     if (page.kind === 'fault') {
       model.setHistory(model.history, { busy: false, fault: page.fault });
       return page;

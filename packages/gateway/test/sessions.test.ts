@@ -338,6 +338,26 @@ describe('turns', () => {
     });
   });
 
+  test('R76: a message from before the window is answered again, branched from and gone back to', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const stream = await api.stream(`/v1/sessions/${id}/events?after=0`);
+    const sent: Json[] = [];
+    for (let n = 0; n < 53; n += 1) sent.push((await api.send(id, `/scene plain tokens=1 rate=5000 seed=${n}`)).body);
+    for (const { turnId } of sent) expect((await stream.untilType('stream-end')).at(-1)?.json.turnId).toBe(turnId);
+    const path = `/v1/sessions/${id}`;
+    const again = await api.call('POST', `${path}/messages/${sent[1].messageId}/regenerate`, {});
+    const branch = await api.call('POST', `${path}/messages`, { text: '/scene plain tokens=1', after: sent[2].turnId });
+    expect([again.status, branch.status]).toEqual([202, 202]);
+    await stream.untilType('stream-end');
+    await stream.untilType('stream-end');
+    const turn = (await api.call('GET', `${path}/turns/${again.body.turnId}`)).body;
+    expect(turn).toMatchObject({ outcome: 'completed' });
+    expect(await api.call('POST', `${path}/messages`, { text: 'x', after: 't_nope' })).toMatchObject({ status: 404 });
+    const back = await api.call('PATCH', `${path}/branch`, { turnId: sent[4].turnId });
+    expect(back.body.leaf).toBe(sent[52].turnId);
+  });
+
   test('older turns are read as pages', async () => {
     const api = await openApi();
     const id = await api.session();

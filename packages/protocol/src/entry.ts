@@ -7,6 +7,8 @@
  *    void for all alike.
  * 3. A run event carries its `turnId`; titles alone may come later without one.
  * 4. Readers ignore types and fields that they do not know and still advance their seq.
+ * 5. A command that names a turn carries what admission read of it from the log, and a turn's start the words that it answers
+ *    again: the turn may have left the window by then, and `judge` and `fold` see nothing but the view (R76).
  */
 import type { BtwId, ClientId, MessageId, PromptId, SessionId, ToolId, TurnId } from './ids.ts';
 import type { FaultKind } from './fault.ts';
@@ -45,6 +47,25 @@ export type InputPart =
 /** A principal, by the `subject` of its token. */
 export type Subject = string;
 
+/** Where a turn stands that is asked for again: what it answered, and the turn before it. */
+export interface TurnSource {
+  readonly messageIds: readonly MessageId[];
+  readonly parent: TurnId | null;
+}
+
+/** A message that was answered before, as it was sent. */
+export interface Question {
+  readonly messageId: MessageId;
+  readonly clientId: ClientId;
+  readonly author: Subject;
+  readonly text: string;
+  readonly parts: readonly InputPart[];
+  readonly at: string;
+  readonly seq: number;
+  /** The turn that it was sent for. */
+  readonly turnId: TurnId;
+}
+
 interface CommandBase {
   readonly clientId: ClientId;
   readonly author: Subject;
@@ -77,6 +98,8 @@ export type Command =
       readonly merge?: boolean;
       /** Start a branch after this turn (null: at the root). Absent: go on from the active branch. */
       readonly after?: TurnId | null;
+      /** Admission found that turn in the log, within the window or before it (rule 5). */
+      readonly afterFound?: true;
     })
   | (CommandBase & { readonly type: 'message-edit'; readonly messageId: MessageId; readonly text: string })
   | (CommandBase & { readonly type: 'message-withdraw'; readonly messageId: MessageId })
@@ -101,8 +124,19 @@ export type Command =
       readonly output: string;
     })
   /** Run the turn's messages again on a branch of their own. `messageId` names the new turn, not a new message. */
-  | (CommandBase & { readonly type: 'regenerate'; readonly messageId: MessageId; readonly turnId: TurnId })
-  | (CommandBase & { readonly type: 'branch-switch'; readonly turnId: TurnId })
+  | (CommandBase & {
+      readonly type: 'regenerate';
+      readonly messageId: MessageId;
+      readonly turnId: TurnId;
+      /** As admission found it (rule 5). */
+      readonly source?: TurnSource;
+    })
+  | (CommandBase & {
+      readonly type: 'branch-switch';
+      readonly turnId: TurnId;
+      /** The end of the turn's branch, as admission found it (rule 5). */
+      readonly tip?: TurnId;
+    })
   /** A side question and its answer (`btw.ts`) become part of the transcript, at the turn that they are about. */
   | (CommandBase & {
       readonly type: 'btw-keep';
@@ -140,6 +174,8 @@ export type RunEvent =
       readonly parent: TurnId | null;
       /** The command whose turn this is, where it is not the first message (`regenerate`). */
       readonly cause?: MessageId;
+      /** The messages that it answers again, if they have left the window (rule 5). */
+      readonly question?: readonly Question[];
     })
   | (RunBase & { readonly type: 'text-delta'; readonly messageId: MessageId; readonly text: string })
   | (RunBase & { readonly type: 'thinking-delta'; readonly messageId: MessageId; readonly text: string })

@@ -2,7 +2,7 @@
 import type { Command, EntryOf, Stamped } from './entry.ts';
 import { onMessage, onTurn } from './fold-lens.ts';
 import { onPath, tipOf } from './fold-tree.ts';
-import type { MessageId } from './ids.ts';
+import type { MessageId, TurnId } from './ids.ts';
 import { interruptIndex, judge, type Applied } from './judge.ts';
 import { WINDOW_TURNS, type QueuedMessage, type View } from './view.ts';
 
@@ -44,7 +44,7 @@ export function foldCommand(view: View, entry: Stamped<Command>): View {
         results: [...turn.results, { toolId: entry.toolId, ok: entry.ok, output: entry.output }],
       }));
     case 'branch-switch':
-      return onPath({ ...view, leaf: tipOf(view.turns, entry.turnId) });
+      return onPath({ ...view, leaf: tipOf(view.turns, startOfBranch(view, entry)) });
     case 'btw-keep':
       return foldKeep(view, entry);
   }
@@ -63,10 +63,15 @@ function foldSet(view: View, set: EntryOf<'session-set'>): View {
   };
 }
 
+/** A turn before the window has the end of its branch from the command; that may have been gone on from since. */
+const startOfBranch = ({ turns }: View, { turnId, tip = turnId }: EntryOf<'branch-switch'>): TurnId =>
+  turns.some((node) => node.turnId === turnId) ? turnId : tip;
+
 function queuedFrom(entry: Stamped<Extract<Command, { type: 'message' | 'steer' | 'regenerate' }>>): QueuedMessage {
   const { messageId, clientId, author, at, seq } = entry;
   const common = { messageId, clientId, author, at, seq, merge: false, urgent: false };
-  if (entry.type === 'regenerate') return { ...common, text: '', parts: [], again: entry.turnId };
+  if (entry.type === 'regenerate')
+    return { ...common, text: '', parts: [], again: entry.turnId, ...(entry.source && { source: entry.source }) };
   if (entry.type === 'steer') return { ...common, text: entry.text, parts: [] };
   const message = { ...common, text: entry.text, parts: entry.parts ?? [], merge: entry.merge === true };
   return entry.after === undefined ? message : { ...message, after: entry.after };

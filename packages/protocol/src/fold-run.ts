@@ -2,7 +2,7 @@
  * What a run's event makes of a view. Those of a turn that is over change nothing but what is told of it afterwards: usage, title,
  * its stream's end.
  */
-import type { EntryOf, RunEvent, Stamped } from './entry.ts';
+import type { EntryOf, Question, RunEvent, Stamped } from './entry.ts';
 import { addPart, answerOf, extend, onAnswer, onMessageOf, onNode, onTool, onTurn } from './fold-lens.ts';
 import { onPath, trimWindow } from './fold-tree.ts';
 import type { PromptId, TurnId } from './ids.ts';
@@ -107,6 +107,7 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
     .map((id) => taken.find((item) => item.messageId === id))
     .filter((item) => item !== undefined)
     .map((item) => userMessage(item, turnId));
+  const question = (start.question ?? []).map((item) => userMessage(item, item.turnId));
   const node: TurnNode = {
     turnId,
     parent,
@@ -135,13 +136,13 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
   const started = { ...view, turn, queue, turns: [...view.turns, node], leaf: turnId };
   // The common case, going on from the leaf, adds to the path; a branch makes it anew.
   return trimWindow(
-    parent === view.leaf
+    parent === view.leaf && start.cause === undefined
       ? { ...started, messages: [...view.messages, ...asked, answer] }
-      : onPath({ ...started, offPath: [...view.offPath, ...asked, answer] }),
+      : onPath({ ...started, offPath: [...view.offPath, ...question, ...asked, answer] }),
   );
 }
 
-function userMessage(item: QueuedMessage, turnId: TurnId): Message {
+function userMessage(item: Omit<Question, 'turnId'>, turnId: TurnId): Message {
   const { messageId, clientId, author, text, parts, at, seq } = item;
   return {
     id: messageId,

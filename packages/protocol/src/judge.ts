@@ -4,7 +4,8 @@
  * 1. A command's result is decided here and nowhere else, at the command's own seq: every reader, the owner and the
  *    receipt agree, on whatever node they are.
  * 2. A command that came too late is `void`, with the truth in its reason; it changes nothing.
- * 3. Judging needs the view's *control* part alone (queue, running turn, prompts, tree), never a message's text.
+ * 3. A turn that a command names is known if the window holds it, or if admission found it in the log and the command says so.
+ * 4. Judging needs the view's *control* part alone (queue, running turn, prompts, tree), never a message's text.
  */
 import type { Answer, Command } from './entry.ts';
 import { turnIdOf, type MessageId, type ToolId, type TurnId } from './ids.ts';
@@ -41,7 +42,10 @@ export function judge(view: View, command: Command): Verdict {
     case 'session-set':
       return { kind: 'done' };
     case 'message':
-      return command.after === undefined || command.after === null || isKnown(view, command.after)
+      return command.after === undefined ||
+        command.after === null ||
+        command.afterFound === true ||
+        isKnown(view, command.after)
         ? judgeMessage(view, command.messageId, command.whenBusy)
         : no('turn-unknown');
     case 'steer':
@@ -49,7 +53,9 @@ export function judge(view: View, command: Command): Verdict {
         ? { kind: 'accepted', applied: 'steer', position: 0 }
         : judgeMessage(view, command.messageId, 'queue');
     case 'regenerate':
-      return isKnown(view, command.turnId) ? judgeMessage(view, command.messageId, 'queue') : no('turn-unknown');
+      return command.source !== undefined || isKnown(view, command.turnId)
+        ? judgeMessage(view, command.messageId, 'queue')
+        : no('turn-unknown');
     case 'message-edit':
       return isQueued(view, command.messageId)
         ? { kind: 'edited', messageId: command.messageId }
@@ -69,7 +75,7 @@ export function judge(view: View, command: Command): Verdict {
     case 'tool-result':
       return awaitsResult(view, command.toolId) ? { kind: 'done' } : no('tool-not-open');
     case 'branch-switch':
-      return isKnown(view, command.turnId) ? { kind: 'done' } : no('turn-unknown');
+      return command.tip !== undefined || isKnown(view, command.turnId) ? { kind: 'done' } : no('turn-unknown');
     case 'btw-keep':
       return view.turns.length > 0 ? { kind: 'done' } : no('turn-unknown');
   }

@@ -5,7 +5,7 @@
  * 2. Unknown fields are dropped: a later version's export is read as far as this one understands it.
  */
 import { z } from 'zod';
-import type { EntryBody, EntryType, TitleStatus, TurnOutcome, Usage } from './entry.ts';
+import type { EntryBody, EntryType, Question, TitleStatus, TurnOutcome, TurnSource, Usage } from './entry.ts';
 import { FAULT_KINDS, type FaultKind } from './fault.ts';
 import {
   answerSchema,
@@ -41,6 +41,21 @@ const usage = {
 };
 export const usageSchema: z.ZodType<Usage> = z.object(usage);
 
+export const turnSourceSchema: z.ZodType<TurnSource> = z.object({
+  messageIds: z.array(messageIdSchema),
+  parent: turnIdSchema.nullable(),
+});
+const questionSchema: z.ZodType<Question> = z.object({
+  messageId: messageIdSchema,
+  clientId: clientIdSchema,
+  author: nameSchema,
+  text: textSchema,
+  parts: z.array(inputPartSchema),
+  at: z.string(),
+  seq: z.int(),
+  turnId: turnIdSchema,
+});
+
 const command = { clientId: clientIdSchema, author: nameSchema };
 const run = { turnId: turnIdSchema };
 const lateRun = { turnId: turnIdSchema.exactOptional() };
@@ -73,6 +88,7 @@ const entries = {
     whenBusy: whenBusySchema,
     merge: z.boolean().exactOptional(),
     after: turnIdSchema.nullable().exactOptional(),
+    afterFound: z.literal(true).exactOptional(),
   }),
   'message-edit': z.object({
     type: z.literal('message-edit'),
@@ -103,8 +119,19 @@ const entries = {
     ok: z.boolean(),
     output: z.string(),
   }),
-  regenerate: z.object({ type: z.literal('regenerate'), ...command, messageId: messageIdSchema, ...run }),
-  'branch-switch': z.object({ type: z.literal('branch-switch'), ...command, ...run }),
+  regenerate: z.object({
+    type: z.literal('regenerate'),
+    ...command,
+    messageId: messageIdSchema,
+    ...run,
+    source: turnSourceSchema.exactOptional(),
+  }),
+  'branch-switch': z.object({
+    type: z.literal('branch-switch'),
+    ...command,
+    ...run,
+    tip: turnIdSchema.exactOptional(),
+  }),
   'btw-keep': z.object({
     type: z.literal('btw-keep'),
     ...command,
@@ -124,6 +151,7 @@ const entries = {
     attempt: z.int(),
     parent: turnIdSchema.nullable(),
     cause: messageIdSchema.exactOptional(),
+    question: z.array(questionSchema).exactOptional(),
   }),
   'text-delta': z.object({ type: z.literal('text-delta'), ...run, messageId: messageIdSchema, text: z.string() }),
   'thinking-delta': z.object({

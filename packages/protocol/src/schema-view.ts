@@ -3,7 +3,13 @@
  */
 import { z } from 'zod';
 import type { Problem } from './fault.ts';
-import { faultKindSchema, titleStatusSchema, turnOutcomeSchema, usageSchema } from './schema-entry.ts';
+import {
+  faultKindSchema,
+  titleStatusSchema,
+  turnOutcomeSchema,
+  turnSourceSchema,
+  usageSchema,
+} from './schema-entry.ts';
 import {
   blobHashSchema,
   btwIdSchema,
@@ -100,6 +106,7 @@ const queuedSchema: z.ZodType<QueuedMessage> = z
     urgent: z.boolean(),
     after: turnIdSchema.nullable().exactOptional(),
     again: turnIdSchema.exactOptional(),
+    source: turnSourceSchema.exactOptional(),
     missedTurn: turnIdSchema.exactOptional(),
   })
   .meta({ id: 'QueuedMessage' });

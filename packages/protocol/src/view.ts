@@ -17,13 +17,14 @@ import type {
   Subject,
   TitleStatus,
   TurnOutcome,
+  TurnSource,
   Usage,
 } from './entry.ts';
 import type { FaultKind } from './fault.ts';
 import { turnIdOf, type BtwId, type ClientId, type MessageId, type PromptId, type ToolId, type TurnId } from './ids.ts';
 
 /** Raised when a stored view of an older fold must be made anew. */
-export const FOLD_VERSION = 1;
+export const FOLD_VERSION = 2;
 export const WINDOW_TURNS = 50;
 
 export type ToolState = 'requested' | 'running' | 'done' | 'failed' | 'cancelled' | 'uncertain';
@@ -110,6 +111,8 @@ export interface QueuedMessage {
   readonly after?: TurnId | null;
   /** The turn whose messages run again (`regenerate`); its own text is empty then. */
   readonly again?: TurnId;
+  /** And where that turn stands: it may leave the window while this waits. */
+  readonly source?: TurnSource;
   /** Was meant for this turn, which ended before it took it; until the owner has said so (`steer-end`). */
   readonly missedTurn?: TurnId;
 }

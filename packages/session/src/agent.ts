@@ -105,7 +105,7 @@ export interface RunInput {
   readonly model: string | null;
   /** The conversation before this turn, oldest first, on the active branch. */
   readonly history: readonly Message[];
-  /** How many turns lie before `history` that are not in it. */
+  /** How many turns lie before `history` that are not in it, at most (those of other branches may be counted); 0: none. */
   readonly earlierTurns: number;
   /** The messages that this turn answers. */
   readonly messages: readonly Message[];
@@ -141,7 +141,7 @@ export interface BtwInput {
   readonly model: string | null;
   /** The conversation up to this moment, oldest first; while a turn runs the last one is its answer, as far as it has come. */
   readonly messages: readonly Message[];
-  /** How many turns lie before `messages` that are not in it. */
+  /** How many turns lie before `messages` that are not in it, at most (those of other branches may be counted); 0: none. */
   readonly earlierTurns: number;
   readonly question: string;
 }

@@ -20,7 +20,6 @@ import {
   type Cursor,
   type SessionId,
   type Subject,
-  type View,
 } from '@holdfast/protocol';
 import type { Log, StreamName } from '@holdfast/log';
 import type { Agent } from './agent.ts';
@@ -42,7 +41,7 @@ import { BTW_CONSUMER, BTW_TABLE, btwStreamOf, encodeBtw, readStart, readWhole }
 import type { Clock } from './clock.ts';
 import { refused, SHUTTING_DOWN } from './refusal.ts';
 import { streamOf } from './rows.ts';
-import { conversationOf } from './run.ts';
+import { Past, type Told } from './told.ts';
 import type { BtwAttachment, BtwService, Receipt, Result, SessionService } from './service.ts';
 
 const KEPT_MS = 600_000;
@@ -160,20 +159,27 @@ export class Btws implements BtwService {
     const acquired = await log.consumers.acquire(stream, BTW_CONSUMER, holder);
     // Whoever has it, or finds it, ends it (rule 4).
     if (acquired.kind !== 'acquired') return { asked };
-    const run = this.#run(stream, acquired.epoch, agent, sessionId, view, question);
+    const told = await new Past(log, sessionId, view).toldTo(view.turn?.turnId ?? view.leaf);
+    const run = this.#run(stream, acquired.epoch, agent, sessionId, { ...told, model: view.model }, question);
     return { asked, run };
   }
 
-  #run(stream: StreamName, epoch: number, agent: BtwAgent, sessionId: SessionId, view: View, question: string): BtwRun {
+  #run(
+    stream: StreamName,
+    epoch: number,
+    agent: BtwAgent,
+    sessionId: SessionId,
+    { history: messages, earlierTurns, model }: Told & { readonly model: string | null },
+    question: string,
+  ): BtwRun {
     const { log, clock, blobs, onError } = this.#ports;
-    const { model, earlierTurns } = view;
     const run = new BtwRun({
       log,
       clock,
       stream,
       epoch,
       agent,
-      input: { sessionId, model, messages: conversationOf(view), earlierTurns, question },
+      input: { sessionId, model, messages, earlierTurns, question },
       readBlob: (hash) => blobs.bytes(hash),
       onError,
     });

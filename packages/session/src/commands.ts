@@ -32,6 +32,7 @@ import type { Expectation, LiveSession, LiveSessions } from './live.ts';
 import { faultOf, refused, SHUTTING_DOWN } from './refusal.ts';
 import { attachmentRows, BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
 import { decodeEntry, encodeEntry, type Receipt, type Result } from './service.ts';
+import { Past } from './told.ts';
 import type { Views } from './views.ts';
 
 const READ_RETRY_MS = 100;
@@ -193,8 +194,10 @@ export class Commands {
 
   async #append(live: LiveSession, command: Command, expectation: Expectation): Promise<Receipt> {
     const { sessionId } = live;
+    const placed = await this.#placed(live, command);
+    if ('detail' in placed) return refused(placed);
     const verdict = await this.#log.append(streamOf(sessionId), {
-      records: [encodeEntry(command)],
+      records: [encodeEntry(placed)],
       key: keyOf(command),
       rows: attachmentRows(command),
     });
@@ -221,6 +224,16 @@ export class Commands {
       case 'closed':
       case 'behind':
         return refused(fault('internal', `A command was answered "${verdict.kind}".`));
+    }
+  }
+
+  /** What it names in the log, before the view's window too, goes with it (R76). */
+  async #placed({ sessionId, view }: LiveSession, command: Command): Promise<Command | Fault> {
+    try {
+      return await new Past(this.#log, sessionId, view).withPlaces(command);
+    } catch (error) {
+      if (error instanceof FaultError) return error.fault;
+      throw error;
     }
   }
 

@@ -124,13 +124,10 @@ function startNext({ view, agent }: Situation): Effect {
     attempt: 1,
   } as const;
   if (head.again !== undefined) {
-    const source = view.turns.find((node) => node.turnId === head.again);
-    const start = {
-      ...base,
-      messageIds: source?.messageIds ?? [],
-      parent: source?.parent ?? null,
-      cause: head.messageId,
-    };
+    // An entry of an older version names no source.
+    const source = head.source ?? view.turns.find(({ turnId: other }) => other === head.again);
+    const { messageIds = [], parent = null } = source ?? {};
+    const start = { ...base, messageIds, parent, cause: head.messageId };
     return { kind: 'run', turnId, entries: [start] };
   }
   const messageIds = mergedWith(head, view.queue).map((item) => item.messageId);

@@ -28,6 +28,7 @@ import type { LiveSession } from './live.ts';
 import { decide, TITLE_WAIT_MS, type Effect, type Hand, type Titling } from './machine.ts';
 import { isListStale, rowsFor, streamOf, type RowState } from './rows.ts';
 import { answerOf, promptStates, Run } from './run.ts';
+import { Past, type Told } from './told.ts';
 import { Writer } from './writer.ts';
 
 export interface OwnerPorts {
@@ -180,12 +181,17 @@ export class Tenure {
     // Whichever node has a slot first takes it up: it is pending from now on.
     if (!this.#takeSlot()) return this.#release(AT_ONCE);
     const agent = this.#agent(view);
-    const [granted, written] = await Promise.all([this.#granted(view), this.#writer.write(entries, this.#takeRows())]);
+    const told = await this.#untilAnswered(() => this.#tell(view, entries));
+    if (told === undefined) return 'lost';
+    const [granted, written] = await Promise.all([
+      this.#granted(view),
+      this.#writer.write(told.entries, this.#takeRows()),
+    ]);
     // The lease may have ended while the grants were read, with the start durable long before.
     if (written === 'lost' || this.#writer.signal.aborted) return 'lost';
     if (this.#live.view.turn?.turnId !== turnId) return undefined;
     if (agent === undefined) return this.#refuse(turnId, view.agent ?? this.#ports.defaultAgent);
-    const run = new Run(agent, this.#live.view, {
+    const run = new Run(agent, this.#live.view, told, {
       sessionId: this.#live.sessionId,
       writer: this.#writer,
       clock: this.#ports.clock,
@@ -200,6 +206,18 @@ export class Tenure {
     this.#ranTurn = true;
     void run.ended.then((result) => this.#runEnded(run, result));
     return undefined;
+  }
+
+  /** What the turn is told of, and its start with what that has to say of it. */
+  async #tell(view: View, entries: readonly RunEvent[]): Promise<Told & { readonly entries: readonly RunEvent[] }> {
+    const past = new Past(this.#ports.log, this.#live.sessionId, view);
+    const [first] = entries;
+    const parent =
+      first?.type === 'turn-start'
+        ? first.parent
+        : view.turns.find(({ turnId }) => turnId === view.turn?.turnId)?.parent;
+    const told = await past.toldTo(parent ?? null);
+    return { ...told, entries: await Promise.all(entries.map((entry) => past.withQuestion(entry))) };
   }
 
   /** Compare-and-set on the run: the end of a run that is no longer in hand changes nothing (R12). */

@@ -9,7 +9,6 @@
  * 5. The result of a tool that the caller ran ends the tool's part before the agent goes on; the agent may say it again.
  */
 import {
-  divideByPath,
   promptIdOf,
   toolIdOf,
   type Message,
@@ -24,6 +23,7 @@ import { checkEnd, checkEvent, endOfThrow, startAgent } from './agent-fault.ts';
 import type { Agent, AgentEvent, BlobSink, PromptState, RunContext, RunEnd, RunInput } from './agent.ts';
 import type { Clock } from './clock.ts';
 import { DeltaWindow } from './delta-window.ts';
+import type { Told } from './told.ts';
 import { BACKLOG_BYTES_MAX, type Writer } from './writer.ts';
 
 export interface RunPorts {
@@ -65,7 +65,8 @@ export class Run {
   #prompted = false;
   #usage: { inputTokens: number; outputTokens: number; firstTokenMs?: number };
 
-  constructor(agent: Agent, view: View, ports: RunPorts) {
+  /** @param told what came before the turn (`told.ts`) */
+  constructor(agent: Agent, view: View, told: Told, ports: RunPorts) {
     const turn = view.turn;
     if (turn === null) throw new Error('A run needs a running turn.');
     this.turnId = turn.turnId;
@@ -81,7 +82,7 @@ export class Run {
     };
     this.#startedMs = ports.clock.monotonicMs() - (turn.spent?.durationMs ?? 0);
     this.#window = new DeltaWindow(ports.clock, (deltas) => void ports.writer.write(deltas));
-    this.#input = runInput(ports.sessionId, view);
+    this.#input = runInput(ports.sessionId, view, told);
     this.ended = this.#drive();
   }
 
@@ -255,26 +256,19 @@ export function answerOf({ turn, messages, offPath }: View): Message | undefined
   return messages.findLast(isAnswer) ?? offPath.find(isAnswer);
 }
 
-/** The branch that the running turn is on, whichever is shown; where none runs, the one that is. */
-export function conversationOf(view: View): readonly Message[] {
-  const leaf = view.turn?.turnId ?? view.leaf;
-  return divideByPath({ ...view, leaf }, [...view.messages, ...view.offPath]).messages;
-}
-
-function runInput(sessionId: SessionId, view: View): RunInput {
+function runInput(sessionId: SessionId, view: View, { history, earlierTurns }: Told): RunInput {
   const { turn } = view;
   if (turn === null) throw new Error('A run needs a running turn.');
   const node = view.turns.find((other) => other.turnId === turn.turnId);
-  const messages = conversationOf(view);
-  const asked = new Set(node?.messageIds ?? []);
+  const shown = new Map([...view.messages, ...view.offPath].map((message) => [message.id, message]));
   const parts = answerOf(view)?.parts ?? [];
   return {
     sessionId,
     turnId: turn.turnId,
     model: view.model,
-    history: messages.filter((message) => !asked.has(message.id) && message.id !== turn.messageId),
-    earlierTurns: view.earlierTurns,
-    messages: messages.filter((message) => asked.has(message.id)),
+    history,
+    earlierTurns,
+    messages: (node?.messageIds ?? []).flatMap((id) => shown.get(id) ?? []),
     progress: { parts, prompts: promptStates(parts), results: turn.results },
     attempt: turn.attempt,
   };

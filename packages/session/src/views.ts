@@ -8,6 +8,7 @@
  */
 import {
   fault,
+  pathOf,
   START,
   turnIdOf,
   type Cursor,
@@ -106,7 +107,7 @@ export class Views {
     return { kind: 'ok', turns: turns.toReversed(), before };
   }
 
-  /** The newest turn of a page; null where nothing lies before. */
+  /** The newest turn of a page; null where nothing lies before. A branch that has left the window is pages from its end on. */
   async #pageStart(
     sessionId: SessionId,
     view: View,
@@ -118,7 +119,9 @@ export class Views {
       const found = await this.turn(sessionId, turnId);
       return found.kind === 'ok' ? turnId : 'unknown';
     }
-    const edge = before ?? view.turns[0]?.turnId;
+    const oldest = pathOf(view.turns, view.leaf)[0];
+    if (before === undefined && oldest === undefined) return view.leaf;
+    const edge = before ?? oldest?.turnId;
     if (edge === undefined) return null;
     const found = await this.turn(sessionId, edge);
     return found.kind === 'ok' ? found.node.parent : 'unknown';

@@ -8,11 +8,13 @@
 import { z } from 'zod';
 import {
   fault,
+  turnIdOf,
   type Command,
   type Fault,
   type MessageId,
   type QueuedMessage,
   type SessionId,
+  type TurnId,
   type View,
 } from '@holdfast/protocol';
 import {
@@ -31,7 +33,7 @@ import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';
 import { accepted, failed, ok, type Reply } from '../http/reply.ts';
 import type { Route } from '../http/route.ts';
-import { isInVain, type Access } from './access.ts';
+import type { Access } from './access.ts';
 
 export const admittedSchema: z.ZodType = z
   .object({
@@ -90,6 +92,17 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
     );
   }
 
+  const hasTurn = async (sessionId: SessionId, turnId: TurnId): Promise<boolean> =>
+    (await service.turn(sessionId, turnId)).kind === 'ok';
+
+  /** The turn that took a message or wrote it, however long ago. */
+  async function turnOf(sessionId: SessionId, view: View, messageId: MessageId): Promise<TurnId | undefined> {
+    const shown = [...view.messages, ...view.offPath].find(({ id }) => id === messageId);
+    if (shown !== undefined) return shown.turnId;
+    const turn = await service.turn(sessionId, turnIdOf(messageId));
+    return turn.kind === 'ok' && turn.messages.some(({ id }) => id === messageId) ? turn.node.turnId : undefined;
+  }
+
   async function change(
     sessionId: SessionId,
     command: Extract<Command, { type: 'message-edit' | 'message-withdraw' }>,
@@ -127,7 +140,7 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
           whenBusy,
         };
         const { after } = content;
-        if (typeof after === 'string' && (await isInVain(service, sessionId, command, name)))
+        if (typeof after === 'string' && !name.given && !(await hasTurn(sessionId, after)))
           return failed(turnNotFound(sessionId, after));
         return admitted(await service.submit(sessionId, command), sessionId);
       },
@@ -183,13 +196,10 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
         const { sessionId, messageId } = call.params;
         const found = await service.snapshot(sessionId);
         if (found.kind === 'fault') return failed(found.fault);
-        const message = [...found.view.messages, ...found.view.offPath].find(({ id }) => id === messageId);
-        if (message === undefined)
+        const turnId = await turnOf(sessionId, found.view, messageId);
+        if (turnId === undefined)
           return failed(
-            fault(
-              'message-not-found',
-              `Session ${sessionId} has no answered message ${messageId} within its last turns.`,
-            ),
+            fault('message-not-found', `Session ${sessionId} has no message ${messageId} that a turn has answered.`),
           );
         const again = newId('m') as MessageId;
         const receipt = await service.submit(sessionId, {
@@ -197,7 +207,7 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
           clientId: name.clientId,
           author: call.principal.subject,
           messageId: again,
-          turnId: message.turnId,
+          turnId,
         });
         return admitted(receipt, sessionId);
       },
@@ -272,7 +282,8 @@ export function messageRoutes({ service }: Context, access: Access): readonly Ro
           author: call.principal.subject,
           turnId: call.body.turnId,
         };
-        if (await isInVain(service, sessionId, command, name)) return failed(turnNotFound(sessionId, call.body.turnId));
+        if (!name.given && !(await hasTurn(sessionId, call.body.turnId)))
+          return failed(turnNotFound(sessionId, call.body.turnId));
         const receipt = await service.submit(sessionId, command);
         if (receipt.kind === 'fault') return failed(receipt.fault);
         if (receipt.verdict.kind === 'void') return failed(turnNotFound(sessionId, call.body.turnId));
