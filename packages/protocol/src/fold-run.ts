@@ -103,11 +103,8 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
   if (!view.queue.some((item) => item.messageId === cause)) return view;
   const taken = view.queue.filter((item) => item.messageId === cause || messageIds.includes(item.messageId));
   // In the order of the start: the queue may have been put in another one a moment before.
-  const asked = messageIds
-    .map((id) => taken.find((item) => item.messageId === id))
-    .filter((item) => item !== undefined)
-    .map((item) => userMessage(item, turnId));
-  const question = (start.question ?? []).map((item) => userMessage(item, item.turnId));
+  const items = start.question ?? messageIds.flatMap((id) => taken.find((item) => item.messageId === id) ?? []);
+  const asked = items.map((item) => userMessage(item, turnId));
   const node: TurnNode = {
     turnId,
     parent,
@@ -138,12 +135,13 @@ function foldTurnStart(view: View, start: EntryOf<'turn-start'>): View {
   return trimWindow(
     parent === view.leaf && start.cause === undefined
       ? { ...started, messages: [...view.messages, ...asked, answer] }
-      : onPath({ ...started, offPath: [...view.offPath, ...question, ...asked, answer] }),
+      : onPath({ ...started, offPath: [...view.offPath, ...asked, answer] }),
   );
 }
 
-function userMessage(item: Omit<Question, 'turnId'>, turnId: TurnId): Message {
-  const { messageId, clientId, author, text, parts, at, seq } = item;
+/** @param starting the turn that it starts, if it was not sent for another one */
+function userMessage(item: Omit<Question, 'turnId'> & Partial<Question>, starting: TurnId): Message {
+  const { messageId, clientId, author, text, parts, at, seq, turnId = starting } = item;
   return {
     id: messageId,
     role: 'user',
