@@ -15,6 +15,6 @@ test('R76: a branch that has left the window as a whole is read from its last tu
 
 test('older pages end before the oldest turn of the branch that the window holds', () => {
   expect(edgeOf(NO_HISTORY, view([node('8', '7'), node('9', '8')], 't_9'))).toBe('t_8');
-  expect(edgeOf(NO_HISTORY, view([node('1', null)], 't_1'))).toBeUndefined();
-  expect(edgeOf(NO_HISTORY, EMPTY_VIEW)).toBeUndefined();
+  expect(edgeOf(NO_HISTORY, view([node('1', null)], 't_1'))).toBeNull();
+  expect(edgeOf(NO_HISTORY, EMPTY_VIEW)).toBeNull();
 });

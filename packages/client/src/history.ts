@@ -25,13 +25,12 @@ export interface History {
 export const NO_HISTORY: History = { turns: [], gap: false };
 
 /**
- * The turn before which the next older page ends; undefined: there is nothing older. If the window holds nothing of the branch, it is the
+ * The turn before which the next older page ends; null: there is nothing older. If the window holds nothing of the branch, it is the
  * branch's last turn, and the page ends with that.
  */
-export function edgeOf(history: History, view: View): TurnId | undefined {
+export function edgeOf(history: History, view: View): TurnId | null {
   const oldest = history.turns[0]?.turn ?? pathOf(view.turns, view.leaf)[0];
-  if (oldest === undefined) return view.leaf ?? undefined;
-  return oldest.parent === null ? undefined : oldest.turnId;
+  return oldest === undefined ? view.leaf : oldest.parent && oldest.turnId;
 }
 
 /** A page that ends before the oldest turn. One that was asked for at another edge changes nothing. */

@@ -190,7 +190,7 @@ export class SessionModel {
         ? view.messages
         : [...turns.flatMap((turn) => turn.messages), ...view.messages];
     this.#builtFrom = turns;
-    const earlier = { ...this.#earlier, gap, more: edgeOf(this.#history, view) !== undefined };
+    const earlier = { ...this.#earlier, gap, more: edgeOf(this.#history, view) !== null };
     const outbox = this.#options.outbox.items(this.id);
     return {
       sessionId: this.id,

@@ -163,28 +163,27 @@ export class LiveSession extends Commands implements Session, TurnHost {
   async earlier(): Promise<PageResult> {
     const { model } = this;
     const edge = edgeOf(model.history, model.view);
-    if (edge === undefined || model.cell.getSnapshot().earlier.busy) return { kind: 'nothing' };
+    if (edge === null || model.cell.getSnapshot().earlier.busy) return { kind: 'nothing' };
     model.setHistory(model.history, { busy: true, fault: null });
     // Without `before` the page ends where the window begins, or with the branch's last turn if that has left it.
-    const before = edge === model.view.leaf ? '' : `before=${edge}&`;
-    const page = await this.#page(`${before}limit=${PAGE_TURNS}`);
+    const page = await this.#page(edge === model.view.leaf ? '' : `before=${edge}`);
     if (page.kind === 'fault') {
       model.setHistory(model.history, { busy: false, fault: page.fault });
       return page;
     }
     const history = prepend(model.history, model.view, edge, page.turns);
     model.setHistory(history, { busy: false, fault: null });
-    return { kind: 'page', turns: page.turns.length, more: edgeOf(history, model.view) !== undefined };
+    return { kind: 'page', turns: page.turns.length, more: edgeOf(history, model.view) !== null };
   }
 
   async around(messageId: MessageId): Promise<PageResult> {
     const { model } = this;
     if (model.view.messages.some(({ id }) => id === messageId)) return { kind: 'nothing' };
-    const page = await this.#page(`around=${messageId}&limit=${PAGE_TURNS}`);
+    const page = await this.#page(`around=${messageId}`);
     if (page.kind === 'fault') return page;
     const history = jumpTo(model.view, page.turns);
     model.setHistory(history, { busy: false, fault: null });
-    return { kind: 'page', turns: history.turns.length, more: edgeOf(history, model.view) !== undefined };
+    return { kind: 'page', turns: history.turns.length, more: edgeOf(history, model.view) !== null };
   }
 
   latest(): void {
@@ -196,7 +195,7 @@ export class LiveSession extends Commands implements Session, TurnHost {
   ): Promise<
     { readonly kind: 'ok'; readonly turns: readonly HistoryTurn[] } | { readonly kind: 'fault'; readonly fault: Fault }
   > {
-    const answer = await this.#context.requests.get(`/v1/sessions/${this.id}/messages?${query}`);
+    const answer = await this.#context.requests.get(`/v1/sessions/${this.id}/messages?limit=${PAGE_TURNS}&${query}`);
     return answer.kind === 'fault' ? answer : { kind: 'ok', ...(answer.body as { turns: readonly HistoryTurn[] }) };
   }
 }
