@@ -150,7 +150,8 @@ export function openMemoryLog({ clock, step, store = new MemoryStore() }: Memory
     nextWakeMs: (consumer) => run('next-wake', () => store.nextWakeMs(consumer, now())),
   };
   const holders: Holders = {
-    renew: (id, leaseMs) => answer(`renew ${id}`, () => ({ kind: store.renew(id, leaseMs, now()) })),
+    exclusive: false,
+    renew: (id, leaseMs, held = []) => answer(`renew ${id}`, () => store.renew(id, leaseMs, held, now())),
     leave: (id) => run(`leave ${id}`, () => store.leave(id)),
   };
   const rows: Rows = {

@@ -24,7 +24,9 @@
  *      A record appended after that makes the consumer pending again.
  *  L9  A consumer is pending where `acked < head` or its `wakeAt` has passed. Pending consumers without a live holder are found by
  *      `pending`, by any process, without anybody having told it.
- *  L10 Time is the store's: a lease runs by the store's clock alone. An expired holder cannot be renewed: it is `lost` for good.
+ *  L10 Time is the store's: a lease runs by the store's clock alone, and in an exclusive store by none. An expired holder that
+ *      renews takes up again what no other holder has acquired, at the same epoch, and is told of what others have. A holder
+ *      that left is `lost` for good.
  *  L11 A deleted stream's bytes and rows are gone; its name stays as a tombstone: every later call answers `deleted`.
  *  L12 A store that cannot write (full disk, lost connection) answers `unavailable` and has changed nothing; it works again by
  *      itself when the cause is gone.
@@ -174,9 +176,19 @@ export interface ReadRange {
 }
 
 export type AcquireVerdict =
-  | { readonly kind: 'acquired'; readonly epoch: number; readonly acked: number; readonly head: number }
+  | {
+      readonly kind: 'acquired';
+      readonly epoch: number;
+      readonly acked: number;
+      readonly head: number;
+      /**
+       * How another holder lost the consumer that it had not released: it left or its process is gone (`ended`), or its lease
+       * passed without a renewal (`expired`).
+       */
+      readonly previous?: 'ended' | 'expired';
+    }
   | { readonly kind: 'held'; readonly holder: string; readonly remainingMs: number }
-  /** The asking holder's own lease has ended. */
+  /** The asking holder's own lease has expired, or it has left. */
   | { readonly kind: 'lost' }
   | Refused;
 
@@ -196,14 +208,28 @@ export interface Release {
   readonly rows?: readonly RowChange[];
 }
 
-export type HolderVerdict =
-  | { readonly kind: 'alive' }
-  | { readonly kind: 'lost' }
-  | { readonly kind: 'unavailable'; readonly fault: Fault };
+/** A consumer as its holder acquired it. */
+export interface HeldConsumer {
+  readonly stream: StreamName;
+  readonly consumer: string;
+  readonly epoch: number;
+}
+
+export type LeaseVerdict =
+  /** `taken`: the streams among those given as held whose consumer has another epoch now. */
+  { readonly kind: 'alive'; readonly taken: readonly StreamName[] } | { readonly kind: 'lost' };
+
+export type HolderVerdict = LeaseVerdict | { readonly kind: 'unavailable'; readonly fault: Fault };
 
 export interface Holders {
-  /** Begins or prolongs the lease of one process incarnation. `id` is new at every start. */
-  renew(id: string, leaseMs: number): Promise<HolderVerdict>;
+  /** No other process can open the store while this one has it open, so a lease here never ends by time (L10). */
+  readonly exclusive: boolean;
+  /**
+   * Begins or prolongs the lease of one process incarnation, also after it has expired. `id` is new at every start.
+   *
+   * @param held what the holder believes to hold (default: nothing)
+   */
+  renew(id: string, leaseMs: number, held?: readonly HeldConsumer[]): Promise<HolderVerdict>;
   /** Ends the lease at once: everything it holds can be acquired by others. */
   leave(id: string): Promise<void>;
 }

@@ -126,7 +126,8 @@ class PostgresLog implements Log {
     });
     this.consumers = this.#makeConsumers();
     this.holders = {
-      renew: (id, leaseMs) => consumerSteps.renew(this.#query, id, leaseMs).catch(unavailable),
+      exclusive: false,
+      renew: (id, leaseMs, held = []) => consumerSteps.renew(this.#query, id, leaseMs, held).catch(unavailable),
       leave: (id) => consumerSteps.leave(this.#query, id),
     };
     this.rows = this.#makeRows();

@@ -134,7 +134,8 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
       nextWakeMs: (consumer) => reader.call({ op: 'next-wake', consumer }),
     },
     holders: {
-      renew: (holder, leaseMs) => writer.call({ op: 'renew', holder, leaseMs }),
+      exclusive: true,
+      renew: (holder, _leaseMs, held = []) => writer.call({ op: 'renew', holder, held }),
       leave: (holder) => writer.call({ op: 'leave', holder }),
     },
     create: async (stream, { first, ...options }) => {

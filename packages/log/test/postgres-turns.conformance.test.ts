@@ -21,16 +21,18 @@ function inTurns(nodes: readonly [Log, Log]): Log {
   let underWay = 0;
   const inTurn = <Part extends object>(partOf: (log: Log) => Part): Part =>
     new Proxy(partOf(nodes[0]), {
-      get:
-        (_part, name) =>
-        (...args: unknown[]) => {
+      get: (first, name) => {
+        const property: unknown = Reflect.get(first, name);
+        if (typeof property === 'boolean') return property;
+        return (...args: unknown[]) => {
           if (underWay === 0) turn = turn === 0 ? 1 : 0;
           const part = partOf(nodes[turn]) as Record<string | symbol, (...args: unknown[]) => unknown>;
           const result = part[name]?.(...args);
           if (!(result instanceof Promise)) return result;
           underWay += 1;
           return result.finally(() => (underWay -= 1));
-        },
+        };
+      },
     });
   const parts = Object.fromEntries(PARTS.map((name) => [name, inTurn((log) => log[name])]));
   const whole = inTurn((log) => log);

@@ -70,6 +70,8 @@ export interface Situation {
   /** Whether the agent of this session is asked for a title, or the first words must do. */
   readonly asksTitle: boolean;
   readonly drain: 'no' | 'finishing' | 'now';
+  /** How the owner before this one lost the session, if it did not release it. */
+  readonly previousOwner: 'ended' | 'expired' | undefined;
   /** Wall time, for prompts' deadlines. */
   readonly nowMs: number;
   readonly monotonicMs: number;
@@ -191,10 +193,16 @@ function decideWithoutRun(now: Situation, turn: RunningTurn): Effect {
     entries: endOf(now, turn, {
       outcome: 'interrupted',
       fault: 'owner-lost',
-      reason: 'The process that ran the turn died. What it had said is kept.',
+      reason: `${PREVIOUS_OWNER[now.previousOwner ?? 'ended']} Its text so far is kept.`,
     }),
   };
 }
+
+/** What is known of the run that was lost (R79). */
+const PREVIOUS_OWNER = {
+  ended: 'The process that ran the turn ended.',
+  expired: 'The node that ran the turn stopped renewing its lease: it died, stood still or lost the database.',
+} as const;
 
 function tryAgain(now: Situation, turn: RunningTurn, entry: RunEvent): Effect {
   if (now.drain !== 'no') return { kind: 'leave' };

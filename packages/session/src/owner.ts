@@ -19,7 +19,7 @@ import {
   type TurnId,
   type View,
 } from '@holdfast/protocol';
-import type { Log } from '@holdfast/log';
+import type { AcquireVerdict, Log, StreamName } from '@holdfast/log';
 import type { Agent } from './agent.ts';
 import type { Blobs } from './blobs.ts';
 import type { Clock } from './clock.ts';
@@ -43,7 +43,11 @@ export interface OwnerPorts {
   readonly takeSlot: (sessionId: SessionId, hadTurn: boolean) => boolean;
   readonly freeSlot: () => void;
   readonly onError: (error: unknown) => void;
+  /** The process stood still and does not know yet whether it still owns what it holds: nothing is decided meanwhile. */
+  readonly isInDoubt: () => boolean;
 }
+
+type Acquired = Extract<AcquireVerdict, { kind: 'acquired' }>;
 
 export type TenureEnd = 'released' | 'left' | 'lost';
 
@@ -54,7 +58,7 @@ const AT_ONCE = 0;
 export class Tenure {
   readonly #ports: OwnerPorts;
   readonly #live: LiveSession;
-  readonly #epoch: number;
+  readonly #acquired: Acquired;
   readonly #writer: Writer;
   #hand: Hand = { kind: 'empty' };
   #run: Run | undefined;
@@ -65,18 +69,26 @@ export class Tenure {
   #ranTurn = false;
   #nudge = Promise.withResolvers<void>();
 
-  constructor(ports: OwnerPorts, live: LiveSession, epoch: number, rows: RowState) {
+  constructor(ports: OwnerPorts, live: LiveSession, acquired: Acquired, rows: RowState) {
     this.#ports = ports;
     this.#live = live;
-    this.#epoch = epoch;
+    this.#acquired = acquired;
     this.#rows = rows;
     this.#writer = new Writer({
       log: ports.log,
       stream: streamOf(live.sessionId),
-      epoch,
+      epoch: acquired.epoch,
       clock: ports.clock,
       onAppended: (last) => live.reached(last),
     });
+  }
+
+  get stream(): StreamName {
+    return streamOf(this.#live.sessionId);
+  }
+
+  get epoch(): number {
+    return this.#acquired.epoch;
   }
 
   /**
@@ -114,6 +126,7 @@ export class Tenure {
     this.#nudge = Promise.withResolvers<void>();
     this.#live.catchUp();
     if (this.#writer.signal.aborted || this.#live.ended !== undefined) return 'lost';
+    if (this.#ports.isInDoubt()) return this.#nudged();
     const { view } = this.#live;
     const { clock, drain, defaultAgent } = this.#ports;
     const asksTitle = this.#agent(view)?.title !== undefined;
@@ -124,6 +137,7 @@ export class Tenure {
       agent: defaultAgent,
       asksTitle,
       drain: drain(),
+      previousOwner: this.#acquired.previous,
       nowMs: clock.now(),
       monotonicMs: clock.monotonicMs(),
     });
@@ -188,7 +202,7 @@ export class Tenure {
       this.#writer.write(told.entries, this.#takeRows()),
     ]);
     // The lease may have ended while the grants were read, with the start durable long before.
-    if (written === 'lost' || this.#writer.signal.aborted) return 'lost';
+    if (written === 'lost' || !(await this.#isStillOwner())) return 'lost';
     if (this.#live.view.turn?.turnId !== turnId) return undefined;
     if (agent === undefined) return this.#refuse(turnId, view.agent ?? this.#ports.defaultAgent);
     const run = new Run(agent, this.#live.view, told, {
@@ -338,11 +352,23 @@ export class Tenure {
       (await this.#writer.write([], this.#takeRows())) === 'lost'
     )
       return 'lost';
+    return this.#nudged(forMs);
+  }
+
+  /** Waits until a lease in doubt is certain again, or lost. */
+  async #isStillOwner(): Promise<boolean> {
+    while (this.#ports.isInDoubt() && !this.#writer.signal.aborted) {
+      this.#nudge = Promise.withResolvers<void>();
+      await this.#nudged();
+    }
+    return !this.#writer.signal.aborted;
+  }
+
+  async #nudged(forMs?: number): Promise<undefined> {
     const nudge = this.#nudge;
     const timer = forMs === undefined ? undefined : this.#ports.clock.after(forMs, nudge.resolve);
     await nudge.promise;
     timer?.cancel();
-    return undefined;
   }
 
   async #release(wakeAt: number | undefined): Promise<TenureEnd | undefined> {
@@ -350,7 +376,7 @@ export class Tenure {
     const upTo = this.#live.view.seq;
     const rows = this.#takeRows();
     const released = await this.#ports.log.consumers.release(streamOf(this.#live.sessionId), 'run', {
-      epoch: this.#epoch,
+      epoch: this.#acquired.epoch,
       upTo,
       rows,
       ...(wakeAt === undefined ? {} : { wakeAt }),

@@ -4,8 +4,10 @@
  * 1. One door (R4): whatever may mean work — a command, a restart, a timer, a sweep — calls `wake`, and `wake` acquires. Claim
  *    and check are the store's one step (R1).
  * 2. At most one tenure a session in this process; a wake that comes during one is seen by it through the log.
- * 3. The lease is the process's, under an id that is new at every start and after every loss (L10). When it may have ended by
- *    this process's own monotonic clock, every tenure is cut before anybody else can take over (D2).
+ * 3. The lease is the process's, under an id that is new at every start and after every loss (L10). Before it can end by this
+ *    process's own monotonic clock, every tenure is cut (D2). An exclusive store's lease has no end by time.
+ *    A process that stood still finds the time passed already: the lease is in doubt. Then nothing is decided or acquired until
+ *    a renewal has told which sessions other processes acquired meanwhile; those are cut, the others go on (R79).
  * 4. The sweep finds pending sessions that nobody told this process about: it is what heals, without traffic (R11).
  * 5. A turn needs a slot. Slots are given first come, first served by session, and a session that had a turn goes to the end.
  *    A session that waits for one is let go of and stays pending: it stands in the queue of every node whose sweep has seen it, and
@@ -23,7 +25,7 @@ export interface OwnershipOptions {
   readonly log: Log;
   readonly clock: Clock;
   readonly lives: LiveSessions;
-  readonly ports: Omit<OwnerPorts, 'drain' | 'takeSlot' | 'freeSlot'>;
+  readonly ports: Omit<OwnerPorts, 'drain' | 'takeSlot' | 'freeSlot' | 'isInDoubt'>;
   readonly newHolderId: () => string;
   readonly leaseMs: number;
   readonly sweepMs: number;
@@ -32,8 +34,10 @@ export interface OwnershipOptions {
   readonly onError: (error: unknown) => void;
 }
 
-/** Aborted this long before the lease can end by the store's clock. */
+/** The share of the lease that is left when every tenure is cut; also how long a lease may be in doubt. */
 const LEASE_MARGIN = 0.25;
+/** A guard that fires later than this share of the lease was held up with the whole process. */
+const LATE_SHARE = 0.05;
 /** Many at once: what a dead node held is acquired before the reads of the first of it stand in the way of the next page. */
 const SWEEP_PAGE = 2_048;
 /** A release after fewer new entries than this packs nothing. */
@@ -48,8 +52,13 @@ interface TenureSlot {
 
 type Holder =
   | { readonly kind: 'none' }
-  | { readonly kind: 'held'; readonly id: string; readonly guard: Timer }
+  /** `untilMs`: when the tenures are cut unless a renewal is answered before (monotonic). */
+  | { readonly kind: 'held'; readonly id: string; readonly untilMs: number; readonly guard: Timer }
+  /** The process stood still until its lease may have ended; `guard` cuts the tenures if no renewal is answered. */
+  | { readonly kind: 'doubted'; readonly id: string; readonly guard: Timer }
   | { readonly kind: 'closed' };
+
+const NO_GUARD: Timer = { cancel: () => undefined };
 
 export class Ownership {
   readonly #options: OwnershipOptions;
@@ -71,6 +80,7 @@ export class Ownership {
       drain: () => this.#drain,
       takeSlot: (sessionId, hadTurn) => this.#takeSlot(sessionId, hadTurn),
       freeSlot: () => this.#freeSlot(),
+      isInDoubt: () => this.#isInDoubt(),
     };
   }
 
@@ -80,7 +90,7 @@ export class Ownership {
 
   /** Whose lease is this process's at the moment. */
   get holderId(): string | undefined {
-    return this.#holder.kind === 'held' ? this.#holder.id : undefined;
+    return 'id' in this.#holder ? this.#holder.id : undefined;
   }
 
   get waiting(): number {
@@ -126,14 +136,14 @@ export class Ownership {
   async close(): Promise<void> {
     const holder = this.#holder;
     this.#holder = { kind: 'closed' };
-    if (holder.kind === 'held') holder.guard.cancel();
+    if ('guard' in holder) holder.guard.cancel();
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
     this.#cutAll();
     await Promise.all([...this.#tenures.values()].map((held) => held.ended));
     // A renewal that was under way gives up what it got by itself.
     await this.#renewing;
-    if (holder.kind === 'held') await this.#options.log.holders.leave(holder.id);
+    if ('id' in holder) await this.#options.log.holders.leave(holder.id);
   }
 
   #setDrain(drain: 'finishing' | 'now'): void {
@@ -144,6 +154,7 @@ export class Ownership {
   // ── one tenure ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
   async #hold(sessionId: SessionId, slot: TenureSlot): Promise<void> {
+    if (this.#isInDoubt()) return;
     const holder = this.#holder;
     if (holder.kind !== 'held') return;
     const { lives } = this.#options;
@@ -163,7 +174,7 @@ export class Ownership {
 
   async #claim(sessionId: SessionId, holderId: string): Promise<AcquireVerdict> {
     const acquired = await this.#options.log.consumers.acquire(streamOf(sessionId), 'run', holderId);
-    if (acquired.kind === 'lost') this.#loseLease(holderId);
+    if (acquired.kind === 'lost') await this.#renew();
     return acquired;
   }
 
@@ -179,7 +190,7 @@ export class Ownership {
     const rows = await rebuildRows(log, live, acquired.epoch, await loadRowState(log, live.sessionId));
     if (rows.kind !== 'rows') return rows.kind;
     if (!this.#isHolder(holderId)) return 'lost';
-    const tenure = new Tenure(this.#ports, live, acquired.epoch, rows.state);
+    const tenure = new Tenure(this.#ports, live, acquired, rows.state);
     slot.tenure = tenure;
     const end = await tenure.hold();
     slot.tenure = undefined;
@@ -220,12 +231,17 @@ export class Ownership {
 
   #freeSlot(): void {
     this.#slots += 1;
-    const [next] = this.#queue;
-    if (next === undefined || this.#holder.kind !== 'held') return;
-    this.#queue.delete(next);
-    this.#slots -= 1;
-    this.#granted.add(next);
-    this.wake(next);
+    this.#grantSlots();
+  }
+
+  #grantSlots(): void {
+    for (const next of this.#queue) {
+      if (this.#slots === 0 || this.#holder.kind !== 'held') return;
+      this.#queue.delete(next);
+      this.#slots -= 1;
+      this.#granted.add(next);
+      this.wake(next);
+    }
   }
 
   // ── the lease ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -239,35 +255,79 @@ export class Ownership {
   async #renewOnce(): Promise<void> {
     const { log, clock, leaseMs, newHolderId } = this.#options;
     const before = this.#holder;
-    const id = before.kind === 'held' ? before.id : newHolderId();
-    let isOver = false;
-    // The lease is counted from before the question: the store's count began later.
-    const guard = clock.after(leaseMs * (1 - LEASE_MARGIN), () => {
-      isOver = true;
-      this.#loseLease(id);
+    if (before.kind === 'held' && log.holders.exclusive) return;
+    const id = 'id' in before ? before.id : newHolderId();
+    // The lease is counted from before the request: the store's count began later.
+    const untilMs = clock.monotonicMs() + leaseMs * (1 - LEASE_MARGIN);
+    const held = this.#tenuresHeld();
+    const consumers = held.map(({ stream, epoch }) => ({ stream, consumer: 'run', epoch }));
+    const verdict = await log.holders.renew(id, leaseMs, consumers);
+    if (verdict.kind === 'unavailable') return;
+    if (verdict.kind === 'lost') return this.#loseLease(id);
+    const isCurrent = 'id' in before ? this.#isHolder(id) : this.#holder === before;
+    // A tenure that this process began since the request is not meant.
+    const taken = new Set(verdict.taken);
+    for (const tenure of held) if (taken.has(tenure.stream)) tenure.cut();
+    if (isCurrent) this.#renewed(id, untilMs);
+    // The lease was given up meanwhile, or was never begun here: other processes need not wait for its end.
+    if (!this.#isHolder(id)) await log.holders.leave(id);
+  }
+
+  #renewed(id: string, untilMs: number): void {
+    const { log, clock } = this.#options;
+    const before = this.#holder;
+    const isOld = !log.holders.exclusive && (clock.monotonicMs() >= untilMs || this.#endsAfter(untilMs));
+    // The answer came too late to say anything of the present, or a later request was answered first.
+    if (isOld) return;
+    if ('guard' in before) before.guard.cancel();
+    this.#holder = log.holders.exclusive
+      ? { kind: 'held', id, untilMs: Number.POSITIVE_INFINITY, guard: NO_GUARD }
+      : { kind: 'held', id, untilMs, guard: this.#guard(id, untilMs) };
+    if (before.kind === 'doubted') this.#resume();
+  }
+
+  #endsAfter(untilMs: number): boolean {
+    return this.#holder.kind === 'held' && this.#holder.untilMs > untilMs;
+  }
+
+  #guard(id: string, untilMs: number): Timer {
+    const { clock } = this.#options;
+    return clock.after(untilMs - clock.monotonicMs(), () => {
+      if (!this.#isInDoubt()) this.#loseLease(id);
     });
-    const renewed = await log.holders.renew(id, leaseMs).catch((error: unknown) => {
-      // Without an answer the lease is what it was, and ends when it would have.
-      guard.cancel();
-      throw error;
-    });
-    const current = this.#holder;
-    // A lease that was given up, or was over, while the answer was on its way stays so: its sessions were let go of.
-    const stillMine = !isOver && (before.kind === 'held' ? this.#isHolder(id) : current === before);
-    if (renewed.kind !== 'alive' || !stillMine) {
-      guard.cancel();
-      if (renewed.kind === 'lost') this.#loseLease(id);
-      // The store alone believes in it: others need not wait for its end.
-      if (renewed.kind === 'alive') await log.holders.leave(id);
-      return;
-    }
-    if (current.kind === 'held') current.guard.cancel();
-    this.#holder = { kind: 'held', id, guard };
+  }
+
+  /** By the clock, not by the guard alone: after a standstill, answers may be handled before timers. */
+  #isInDoubt(): boolean {
+    const { clock, leaseMs } = this.#options;
+    const holder = this.#holder;
+    if (holder.kind === 'held' && clock.monotonicMs() > holder.untilMs + leaseMs * LATE_SHARE)
+      this.#doubtLease(holder.id);
+    return this.#holder.kind === 'doubted';
+  }
+
+  /** Rule 3: the process stood still. It asks before it acts or gives up. */
+  #doubtLease(id: string): void {
+    const { clock, leaseMs } = this.#options;
+    if (this.#holder.kind === 'held') this.#holder.guard.cancel();
+    this.#holder = { kind: 'doubted', id, guard: clock.after(leaseMs * LEASE_MARGIN, () => this.#loseLease(id)) };
+    this.#renew().catch((error: unknown) => this.#options.onError(error));
+  }
+
+  /** What was held back while the lease was in doubt goes on. */
+  #resume(): void {
+    for (const { tenure } of this.#tenures.values()) tenure?.wake();
+    this.#grantSlots();
+    this.#sweep().catch((error: unknown) => this.#options.onError(error));
+  }
+
+  #tenuresHeld(): readonly Tenure[] {
+    return [...this.#tenures.values()].flatMap(({ tenure }) => (tenure === undefined ? [] : [tenure]));
   }
 
   /** Rule 3. The next renewal begins a new lease under a new id. */
   #loseLease(id: string): void {
-    if (this.#holder.kind !== 'held' || this.#holder.id !== id) return;
+    if (!this.#isHolder(id) || !('guard' in this.#holder)) return;
     this.#holder.guard.cancel();
     this.#holder = { kind: 'none' };
     this.#cutAll();
@@ -275,7 +335,7 @@ export class Ownership {
 
   /** By its id: each renewal keeps the holder and makes another guard. */
   #isHolder(id: string): boolean {
-    return this.#holder.kind === 'held' && this.#holder.id === id;
+    return 'id' in this.#holder && this.#holder.id === id;
   }
 
   #cutAll(): void {

@@ -358,6 +358,7 @@ test('R35: a turn that dies before it says anything is started at most three tim
     agent: 'a',
     asksTitle: false,
     drain: 'no',
+    previousOwner: undefined,
     nowMs: 0,
     monotonicMs: 0,
   });

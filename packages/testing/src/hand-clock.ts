@@ -23,6 +23,13 @@ export class HandClock implements Clock {
     return sleepOn(this, ms, signal);
   }
 
+  /** The process stands still: the time passes, others act (`meanwhile`), and then the timers that came due run late. */
+  async standStill(ms: number, meanwhile: () => Promise<unknown> = async () => undefined): Promise<void> {
+    this.#ms += ms;
+    await meanwhile();
+    this.pass(0);
+  }
+
   /** Each timer runs at its own time, also those that are set meanwhile. */
   pass(ms: number): void {
     const end = this.#ms + ms;
@@ -30,7 +37,7 @@ export class HandClock implements Clock {
       const [next] = [...this.#timers].filter(({ atMs }) => atMs <= end).toSorted((a, b) => a.atMs - b.atMs);
       if (next === undefined) break;
       this.#timers.delete(next);
-      this.#ms = next.atMs;
+      this.#ms = Math.max(this.#ms, next.atMs);
       next.run();
     }
     this.#ms = end;

@@ -223,25 +223,50 @@ export function describeConsumers(suite: Suite): void {
   });
 
   describe('L10: leases run by the clock of the store', () => {
-    test('L10: an expired holder is lost for good and what it held is free', async () => {
+    test('L10, R79: an expired holder is refused until it renews, and then holds what no other holder acquired', async ({
+      skip,
+    }) => {
       const { log } = suite;
-      const stream = await freshStream(log);
+      if (log.holders.exclusive) return skip('no time ends a lease here');
+      const [kept, taken] = [await freshStream(log), await freshStream(log)];
       const holder = await freshHolder(suite);
-      const { epoch } = await acquire(stream, 'run', holder);
+      const { epoch } = await acquire(kept, 'run', holder);
+      const other = await acquire(taken, 'run', holder);
       await suite.elapse(suite.leaseMs / 2);
-      assert.deepEqual(await log.holders.renew(holder, suite.leaseMs), { kind: 'alive' });
+      assert.deepEqual(await log.holders.renew(holder, suite.leaseMs), { kind: 'alive', taken: [] });
       await suite.elapse(suite.leaseMs / 2 + 1);
-      const held = await log.consumers.acquire(stream, 'run', await freshHolder(suite));
+      const held = await log.consumers.acquire(kept, 'run', await freshHolder(suite));
       assert(held.kind === 'held');
       assert.isTrue(held.holder === holder && held.remainingMs > 0 && held.remainingMs <= suite.leaseMs / 2);
       await suite.elapse(suite.leaseMs / 2 + 1);
-      assert.deepEqual(await log.holders.renew(holder, suite.leaseMs), { kind: 'lost' });
-      assert.deepEqual(await log.consumers.acquire(stream, 'run', holder), { kind: 'lost' });
-      const next = await acquire(stream, 'run', await freshHolder(suite));
-      assert.equal(next.epoch, epoch + 1);
+      assert.deepEqual(await log.consumers.acquire(kept, 'run', holder), { kind: 'lost' });
+      const next = await acquire(taken, 'run', await freshHolder(suite));
+      assert.deepEqual([next.epoch, next.previous], [other.epoch + 1, 'expired']);
+      const believed = [
+        { stream: kept, consumer: 'run', epoch },
+        { stream: taken, consumer: 'run', epoch: other.epoch },
+      ];
+      assert.deepEqual(await log.holders.renew(holder, suite.leaseMs, believed), { kind: 'alive', taken: [taken] });
+      assert.equal((await log.consumers.acquire(kept, 'run', await freshHolder(suite))).kind, 'held');
+      const fenced = await log.append(kept, { ...say('a'), fence: { consumer: 'run', epoch } });
+      assert.equal(fenced.kind, 'appended');
+      assert.deepEqual(await log.consumers.release(kept, 'run', { epoch, upTo: 1 }), { kind: 'released' });
     });
 
-    test('L10: who left or never was cannot hold', async () => {
+    test('L10, R79: in an exclusive store no time ends a lease', async ({ skip }) => {
+      const { log } = suite;
+      if (!log.holders.exclusive) return skip('several processes share this store');
+      const stream = await freshStream(log);
+      const holder = await freshHolder(suite);
+      await acquire(stream, 'run', holder);
+      await suite.elapse(suite.leaseMs * 100);
+      assert.equal((await log.consumers.acquire(stream, 'run', await freshHolder(suite))).kind, 'held');
+      await log.holders.leave(holder);
+      const next = await acquire(stream, 'run', await freshHolder(suite));
+      assert.equal(next.previous, 'ended');
+    });
+
+    test('L10: a holder that left or never renewed cannot hold', async () => {
       const { log } = suite;
       const stream = await freshStream(log);
       const holder = await freshHolder(suite);

@@ -39,7 +39,7 @@ export async function freshStream(log: Log, options: Partial<StreamOptions> = {}
 
 export async function freshHolder(suite: Suite): Promise<string> {
   const holder = fresh('holder');
-  assert.deepEqual(await suite.log.holders.renew(holder, suite.leaseMs), { kind: 'alive' });
+  assert.deepEqual(await suite.log.holders.renew(holder, suite.leaseMs), { kind: 'alive', taken: [] });
   return holder;
 }
 

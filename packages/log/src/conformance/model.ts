@@ -109,7 +109,9 @@ export class Model {
     stream.consumer ??= { epoch: 0, acked: 0, holder };
     stream.consumer.epoch += 1;
     stream.consumer.holder = holder;
-    return { kind: 'acquired', epoch: stream.consumer.epoch, acked: stream.consumer.acked, head: stream.bodies.length };
+    const { epoch, acked } = stream.consumer;
+    const previous = present === undefined || present === holder ? {} : { previous: 'ended' };
+    return { kind: 'acquired', epoch, acked, head: stream.bodies.length, ...previous };
   }
 
   release(name: string, epoch: number, upTo: number): Answer {

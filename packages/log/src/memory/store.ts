@@ -18,6 +18,8 @@ import type {
   ReadRange,
   ReadVerdict,
   Refused,
+  HeldConsumer,
+  LeaseVerdict,
   Release,
   ReleaseVerdict,
   StreamName,
@@ -81,6 +83,9 @@ type Tombstones = readonly { readonly table: string; readonly key: string; reado
 type Gone = Extract<Refused, { kind: 'missing' | 'deleted' }>;
 const missing: { readonly kind: 'missing' } = { kind: 'missing' };
 const deleted: { readonly kind: 'deleted' } = { kind: 'deleted' };
+
+/** The end of a lease whose holder left. */
+const LEFT = Number.NEGATIVE_INFINITY;
 
 export class MemoryStore {
   readonly rows: MemoryRows = new MemoryRows();
@@ -184,10 +189,11 @@ export class MemoryStore {
     if (present !== undefined && present !== holder && this.isAlive(present, now)) {
       return { kind: 'held', holder: present, remainingMs: (this.leaseEndsByHolder.get(present) ?? now) - now };
     }
+    const previous = present === undefined || present === holder ? {} : { previous: this.endOf(present) };
     const consumer = this.consumerOf(stream, consumerName);
     consumer.epoch += 1;
     consumer.holder = holder;
-    return { kind: 'acquired', epoch: consumer.epoch, acked: consumer.acked, head: stream.head };
+    return { kind: 'acquired', epoch: consumer.epoch, acked: consumer.acked, head: stream.head, ...previous };
   }
 
   release(name: StreamName, consumerName: string, release: Release, now: number): ReleaseVerdict {
@@ -220,14 +226,22 @@ export class MemoryStore {
     return next === undefined ? undefined : Math.max(next - now, 0);
   }
 
-  renew(holder: string, leaseMs: number, now: number): 'alive' | 'lost' {
-    if (this.leaseEndsByHolder.has(holder) && !this.isAlive(holder, now)) return 'lost';
+  renew(holder: string, leaseMs: number, held: readonly HeldConsumer[], now: number): LeaseVerdict {
+    if (this.leaseEndsByHolder.get(holder) === LEFT) return { kind: 'lost' };
     this.leaseEndsByHolder.set(holder, now + leaseMs);
-    return 'alive';
+    const taken = held.filter(({ stream, consumer, epoch }) => {
+      const found = this.find(stream, now);
+      return found instanceof Stream && found.consumers?.get(consumer)?.epoch !== epoch;
+    });
+    return { kind: 'alive', taken: taken.map(({ stream }) => stream) };
   }
 
   leave(holder: string): void {
-    this.leaseEndsByHolder.set(holder, Number.NEGATIVE_INFINITY);
+    this.leaseEndsByHolder.set(holder, LEFT);
+  }
+
+  private endOf(holder: string): 'ended' | 'expired' {
+    return this.leaseEndsByHolder.get(holder) === LEFT ? 'ended' : 'expired';
   }
 
   private erase(name: StreamName, tombstones: Tombstones): void {
@@ -236,7 +250,7 @@ export class MemoryStore {
   }
 
   private isAlive(holder: string, now: number): boolean {
-    return (this.leaseEndsByHolder.get(holder) ?? Number.NEGATIVE_INFINITY) > now;
+    return (this.leaseEndsByHolder.get(holder) ?? LEFT) > now;
   }
 
   /** M2. */

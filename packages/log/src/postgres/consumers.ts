@@ -10,7 +10,15 @@
  *    of the owner's next append. It is no less true: whoever appended before asking is seen by any release after (`behind`).
  */
 import type { Client } from 'pg';
-import type { AcquireVerdict, HolderVerdict, Release, ReleaseVerdict, RowChange, StreamName } from '../port.ts';
+import type {
+  AcquireVerdict,
+  HeldConsumer,
+  HolderVerdict,
+  Release,
+  ReleaseVerdict,
+  RowChange,
+  StreamName,
+} from '../port.ts';
 import { lockLines } from './append.ts';
 import type { Connection, Steps } from './connection.ts';
 import type { KnownLine } from './line.ts';
@@ -65,28 +73,31 @@ async function lookHeld(client: Client, requests: readonly Acquire[]): Promise<R
 
 const acquireSteps = (requests: readonly Acquire[]): Steps<Leased, readonly AcquireVerdict[]> => ({
   read: async (client) => {
-    const [locked, known, remainingOf] = await Promise.all([
+    const [locked, known, leaseOf] = await Promise.all([
       readLocked(client, requests),
       readConsumers(client, requests),
       readLeases(client, requests),
     ]);
-    return { lines: locked, known, remainingOf };
+    return { lines: locked, known, leaseOf };
   },
-  write: (client, { lines, known, remainingOf }) => {
+  write: (client, { lines, known, leaseOf }) => {
     const taken = new Map<string, readonly [number, string, number, string]>();
     const result = requests.map(({ stream, consumer, holder }): AcquireVerdict => {
       const line = lines.get(stream);
       if (line === undefined) return { kind: 'missing' };
       if (line.deleted) return { kind: 'deleted' };
-      if (remainingOf(holder) <= 0) return { kind: 'lost' };
+      if (leaseOf(holder).remaining <= 0) return { kind: 'lost' };
       const key = keyOf(stream, consumer);
       const present = known.get(key) ?? { epoch: 0, acked: 0, holder: null };
-      if (present.holder !== null && present.holder !== holder && remainingOf(present.holder) > 0)
-        return { kind: 'held', holder: present.holder, remainingMs: remainingOf(present.holder) };
+      const other = present.holder === holder ? null : present.holder;
+      const lease = other === null ? undefined : leaseOf(other);
+      if (other !== null && lease !== undefined && lease.remaining > 0)
+        return { kind: 'held', holder: other, remainingMs: lease.remaining };
       const epoch = present.epoch + 1;
       known.set(key, { ...present, epoch, holder });
       taken.set(key, [line.id, consumer, epoch, holder]);
-      return { kind: 'acquired', epoch, acked: present.acked, head: line.head };
+      const previous = lease === undefined ? {} : ({ previous: lease.left ? 'ended' : 'expired' } as const);
+      return { kind: 'acquired', epoch, acked: present.acked, head: line.head, ...previous };
     });
     return { result, written: taken.size === 0 ? Promise.resolve() : takeConsumers(client, [...taken.values()]) };
   },
@@ -164,8 +175,14 @@ interface Held {
   readonly known: Map<string, ConsumerRow>;
 }
 
+interface Lease {
+  /** Milliseconds by the store's clock; at or below 0 where it has expired. */
+  readonly remaining: number;
+  readonly left: boolean;
+}
+
 interface Leased extends Held {
-  readonly remainingOf: (holder: string) => number;
+  readonly leaseOf: (holder: string) => Lease;
 }
 
 interface Named {
@@ -210,15 +227,15 @@ async function readConsumers(client: Client, requests: readonly Named[]): Promis
 }
 
 /** Rule 2: of those who ask, and of those who hold. In the order of their ids, as streams are locked. */
-async function readLeases(client: Client, requests: readonly Acquire[]): Promise<(id: string) => number> {
-  const { rows } = await client.query<{ id: string; remaining: number }>({
+async function readLeases(client: Client, requests: readonly Acquire[]): Promise<(id: string) => Lease> {
+  const { rows } = await client.query<Lease & { readonly id: string }>({
     name: 'read-leases',
-    text: `SELECT id, lease_until - ${NOW_MS} AS remaining FROM holders
+    text: `SELECT id, lease_until - ${NOW_MS} AS remaining, lease_until = 0 AS left FROM holders
            WHERE id = ANY($3::text[] || ARRAY(SELECT c.holder FROM ${NAMED})) ORDER BY id FOR SHARE`,
     values: [...namesOf(requests), [...new Set(requests.map((request) => request.holder))]],
   });
-  const remaining = new Map(rows.map((row) => [row.id, row.remaining]));
-  return (id) => remaining.get(id) ?? 0;
+  const leases = new Map(rows.map((row) => [row.id, row]));
+  return (id) => leases.get(id) ?? { remaining: 0, left: true };
 }
 
 const FREE = `NOT EXISTS (SELECT 1 FROM holders h WHERE h.id = c.holder AND h.lease_until > ${NOW_MS})`;
@@ -248,14 +265,37 @@ export async function nextWakeMs(query: Query, consumer: string): Promise<number
   return row?.left == null ? undefined : Math.max(0, row.left);
 }
 
-/** L10: an expired lease is not prolonged. */
-export async function renew(query: Query, id: string, leaseMs: number): Promise<HolderVerdict> {
+/**
+ * L10. A holder that left has the lease 0 and stays lost. What others acquired is looked up after the renewal is committed: from
+ * then on no other holder can acquire it.
+ */
+export async function renew(
+  query: Query,
+  id: string,
+  leaseMs: number,
+  held: readonly HeldConsumer[],
+): Promise<HolderVerdict> {
   const renewed = await query<{ id: string }>(
     `INSERT INTO holders (id, lease_until) VALUES ($1, ${NOW_MS} + $2)
-     ON CONFLICT (id) DO UPDATE SET lease_until = ${NOW_MS} + $2 WHERE holders.lease_until > ${NOW_MS} RETURNING id`,
+     ON CONFLICT (id) DO UPDATE SET lease_until = ${NOW_MS} + $2 WHERE holders.lease_until > 0 RETURNING id`,
     [id, leaseMs],
   );
-  return renewed.length === 1 ? { kind: 'alive' } : { kind: 'lost' };
+  if (renewed.length === 0) return { kind: 'lost' };
+  return { kind: 'alive', taken: held.length === 0 ? [] : await takenOf(query, held) };
+}
+
+async function takenOf(query: Query, held: readonly HeldConsumer[]): Promise<readonly StreamName[]> {
+  const rows = await query<{ stream: string }>(
+    `SELECT w.stream FROM unnest($1::text[], $2::text[], $3::bigint[]) AS w(stream, name, epoch),
+       LATERAL (SELECT id FROM streams WHERE streams.name = w.stream LIMIT 1) s,
+       LATERAL (SELECT epoch FROM consumers WHERE stream_id = s.id AND consumers.name = w.name LIMIT 1) c
+     WHERE c.epoch <> w.epoch`,
+    transpose(
+      held.map(({ stream, consumer, epoch }) => [stream, consumer, epoch]),
+      3,
+    ),
+  );
+  return rows.map((row) => row.stream);
 }
 
 export async function leave(query: Query, id: string): Promise<void> {

@@ -6,7 +6,7 @@
  * 3. An error crosses as a fault where it is an expected one, and as text where it is a bug.
  */
 import type { Fault } from '@holdfast/protocol';
-import type { Append, Release, RowQuery, StreamName, StreamOptions } from '../port.ts';
+import type { Append, HeldConsumer, Release, RowQuery, StreamName, StreamOptions } from '../port.ts';
 
 /** An append without the bytes of its records: they are next in the batch's buffer. */
 export interface FlatAppend extends Omit<Append, 'records'> {
@@ -23,7 +23,7 @@ export type WriterCall =
     }
   | { readonly op: 'acquire'; readonly stream: StreamName; readonly consumer: string; readonly holder: string }
   | { readonly op: 'release'; readonly stream: StreamName; readonly consumer: string; readonly release: Release }
-  | { readonly op: 'renew'; readonly holder: string; readonly leaseMs: number }
+  | { readonly op: 'renew'; readonly holder: string; readonly held: readonly HeldConsumer[] }
   | { readonly op: 'leave'; readonly holder: string }
   | {
       readonly op: 'delete';

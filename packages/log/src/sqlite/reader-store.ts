@@ -223,7 +223,7 @@ interface StoredRecord {
   readonly body: Uint8Array;
 }
 
-const FREE = 'NOT EXISTS (SELECT 1 FROM holders h WHERE h.id = c.holder AND h.lease_until > :now)';
+const FREE = 'NOT EXISTS (SELECT 1 FROM holders h WHERE h.id = c.holder AND h.lease_until > 0)';
 const LIVING = 's.deleted = 0 AND coalesce(s.expires_at > :now, 1) AND coalesce(s.touched_at + s.ttl_ms > :now, 1)';
 
 function prepare(

@@ -14,6 +14,8 @@ import type {
   Append,
   AppendVerdict,
   CreateVerdict,
+  HeldConsumer,
+  LeaseVerdict,
   Release,
   ReleaseVerdict,
   StreamName,
@@ -69,6 +71,10 @@ class WriterLine implements Line {
 type Gone = { readonly kind: 'missing' } | { readonly kind: 'deleted' };
 const missing: Gone = { kind: 'missing' };
 const deleted: Gone = { kind: 'deleted' };
+
+/** `holders.lease_until`: older versions wrote a time, which counts as living until the next opening. */
+const LEFT = 0;
+const LIVES = Number.MAX_SAFE_INTEGER;
 
 export class WriterStore {
   readonly #db: Database;
@@ -185,15 +191,16 @@ export class WriterStore {
   acquire(name: StreamName, consumerName: string, holder: string, now: number): AcquireVerdict {
     const line = this.#find(name, now);
     if (!(line instanceof WriterLine)) return line;
-    if (this.#leaseMs(holder, now) <= 0) return { kind: 'lost' };
+    if (!this.#isAlive(holder)) return { kind: 'lost' };
     const present = line.consumers.get(consumerName) ?? { epoch: 0, acked: 0, holder: null, behind: 1 };
-    if (present.holder !== null && present.holder !== holder && this.#leaseMs(present.holder, now) > 0) {
-      return { kind: 'held', holder: present.holder, remainingMs: this.#leaseMs(present.holder, now) };
-    }
+    const other = present.holder === holder ? null : present.holder;
+    if (other !== null && this.#isAlive(other))
+      return { kind: 'held', holder: other, remainingMs: Number.POSITIVE_INFINITY };
     const taken = { ...present, epoch: present.epoch + 1, holder, behind: 1 };
     this.#statements.takeConsumer.run(line.row.id, consumerName, taken.epoch, holder);
     line.consumers.set(consumerName, taken);
-    return { kind: 'acquired', epoch: taken.epoch, acked: taken.acked, head: line.head };
+    const previous = other === null ? {} : ({ previous: 'ended' } as const);
+    return { kind: 'acquired', epoch: taken.epoch, acked: taken.acked, head: line.head, ...previous };
   }
 
   release(
@@ -213,15 +220,19 @@ export class WriterStore {
     return { kind: 'released' };
   }
 
-  renew(holder: string, leaseMs: number, now: number): { readonly kind: 'alive' | 'lost' } {
-    const until = this.#leaseEnd(holder);
-    if (until !== undefined && until <= now) return { kind: 'lost' };
-    this.#statements.putHolder.run(holder, now + leaseMs);
-    return { kind: 'alive' };
+  /** The directory's lock is the lease: a holder lives until it leaves or the process ends (L10). */
+  renew(holder: string, held: readonly HeldConsumer[], now: number): LeaseVerdict {
+    if (this.#leaseEnd(holder) === LEFT) return { kind: 'lost' };
+    this.#statements.putHolder.run(holder, LIVES);
+    const taken = held.filter(({ stream, consumer, epoch }) => {
+      const line = this.#find(stream, now);
+      return line instanceof WriterLine && line.consumers.get(consumer)?.epoch !== epoch;
+    });
+    return { kind: 'alive', taken: taken.map(({ stream }) => stream) };
   }
 
   leave(holder: string): void {
-    this.#statements.putHolder.run(holder, 0);
+    this.#statements.putHolder.run(holder, LEFT);
   }
 
   delete(
@@ -353,7 +364,7 @@ export class WriterStore {
     return (this.#statements.findHolder.get(holder) as { readonly lease_until: number } | undefined)?.lease_until;
   }
 
-  #leaseMs(holder: string, now: number): number {
-    return (this.#leaseEnd(holder) ?? 0) - now;
+  #isAlive(holder: string): boolean {
+    return (this.#leaseEnd(holder) ?? LEFT) !== LEFT;
   }
 }

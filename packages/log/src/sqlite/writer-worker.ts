@@ -104,7 +104,7 @@ class Writer {
       case 'release':
         return store.release(call.stream, call.consumer, call.release, now);
       case 'renew':
-        return store.renew(call.holder, call.leaseMs, now);
+        return store.renew(call.holder, call.held, now);
       case 'leave':
         return store.leave(call.holder);
       case 'delete':

@@ -11,6 +11,8 @@ import type {
   AcquireVerdict,
   Append,
   AppendVerdict,
+  HeldConsumer,
+  LeaseVerdict,
   LogRecord,
   ReadRange,
   ReadVerdict,
@@ -160,11 +162,19 @@ export class Book {
     this.#rows(page, release.rows);
   }
 
-  renewed(holder: string, leaseMs: number, verdict: 'alive' | 'lost', now: number): void {
-    const hasEnded = this.#leaseEnds.has(holder) && !this.hasLease(holder, now);
-    if ((verdict === 'lost') !== hasEnded)
-      this.#violate('L10', `${holder} renews a lease that ${hasEnded ? 'has ended' : 'lives'}: ${verdict}.`);
-    if (verdict === 'alive') this.#leaseEnds.set(holder, now + leaseMs);
+  renewed(holder: string, leaseMs: number, held: readonly HeldConsumer[], verdict: LeaseVerdict, now: number): void {
+    const hasLeft = this.#leaseEnds.get(holder) === Number.NEGATIVE_INFINITY;
+    if ((verdict.kind === 'lost') !== hasLeft)
+      this.#violate('L10', `${holder} renews, ${hasLeft ? 'though it left' : 'and has not left'}: ${show(verdict)}.`);
+    if (verdict.kind !== 'alive') return;
+    this.#leaseEnds.set(holder, now + leaseMs);
+    const taken = held.filter(({ stream, consumer, epoch }) => {
+      const owner = this.#page(stream).owners.get(consumer);
+      return owner !== undefined && owner.epoch !== epoch;
+    });
+    const wanted = taken.map(({ stream }) => stream);
+    if (!isSame(verdict.taken, wanted))
+      this.#violate('L10', `${holder} renews; ${show(wanted)} were taken from it, it is told ${show(verdict.taken)}.`);
   }
 
   left(holder: string): void {

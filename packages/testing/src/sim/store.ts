@@ -21,6 +21,8 @@ import type {
   Append,
   AppendVerdict,
   CreateVerdict,
+  HeldConsumer,
+  LeaseVerdict,
   LogRecord,
   ReadRange,
   ReadVerdict,
@@ -98,9 +100,9 @@ export class WatchedStore extends MemoryStore {
     return found;
   }
 
-  override renew(holder: string, leaseMs: number, now: number): 'alive' | 'lost' {
-    const verdict = super.renew(holder, leaseMs, now);
-    this.#book.renewed(holder, leaseMs, verdict, now);
+  override renew(holder: string, leaseMs: number, held: readonly HeldConsumer[], now: number): LeaseVerdict {
+    const verdict = super.renew(holder, leaseMs, held, now);
+    this.#book.renewed(holder, leaseMs, held, verdict, now);
     return verdict;
   }
 
