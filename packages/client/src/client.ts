@@ -32,12 +32,14 @@ import { fetchTransport } from './fetch-wire.ts';
 import { pageFrames } from './frames.ts';
 import { idbOutbox } from './idb-outbox.ts';
 import { openStreams } from './late-streams.ts';
+import { liveIfThere } from './live-part.ts';
 import { pageLifecycle } from './lifecycle.ts';
 import { newId } from './new-id.ts';
 import { Outbox } from './outbox.ts';
 import { memoryOutbox } from './outbox-store.ts';
 import type { Ports } from './ports.ts';
 import { systemRandom } from './random.ts';
+import type { RecoveryPace } from './recovery-pace.ts';
 import { CLOSED, Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
 import { LiveSessionList } from './session-list.ts';
@@ -116,7 +118,11 @@ class Client implements HoldfastClient {
       // What dies with this process is nobody else's.
       subject: options.subject ?? (store === undefined ? '' : undefined),
       isFollowed: (id) => (this.#known.get(id)?.deref()?.follower.state ?? 'no') !== 'no',
-      onChange: (id) => this.#known.get(id)?.deref()?.model.touch(),
+      onChange: (id) => {
+        const session = this.#known.get(id)?.deref();
+        session?.model.touch();
+        session?.follower.look();
+      },
       onRestored: () => this.#alive.forEach(({ model }) => model.outboxRestored()),
       onError,
     });
@@ -230,8 +236,8 @@ class Client implements HoldfastClient {
       requests: this.#requests,
       streams: this.#streams,
       outbox: this.#outbox,
-      attachments: new Attachments(),
       ports,
+      recoveryOf: Client.#recoveries(this.#requests, this.sessions, ports, onError),
       frames,
       lingerMs: this.#options.lingerMs ?? LINGER_MS,
       connectionOf: (state) => this.#connectionOf(state),
@@ -244,6 +250,24 @@ class Client implements HoldfastClient {
       },
       onLinger: (session) => this.#linger(session),
       closed: () => this.#closed,
+    };
+  }
+
+  /** Apart from all that knows `this` (rule 4): a recovery outlives a client that was dropped, until its next answer. */
+  static #recoveries(
+    requests: Requests,
+    list: LiveSessionList,
+    ports: Ports,
+    onError: (error: unknown) => void,
+  ): SessionContext['recoveryOf'] {
+    const attachments = new Attachments();
+    let pace: RecoveryPace | undefined;
+    return (model) => {
+      const part = liveIfThere();
+      if (part === undefined) return undefined;
+      pace ??= new part.RecoveryPace(ports.clock);
+      const learn = (summary: SessionSummary): void => list.learn(summary);
+      return new part.SessionRecovery({ model, attachments, requests, ports, pace, learn, onError });
     };
   }
 

@@ -16,7 +16,8 @@ import { openEachStream, openOneStream, type Streams, type StreamsOptions } from
 
 export { fold } from '@holdfast/protocol/fold';
 export { interrupted } from './interrupted.ts';
-export { recoverSession } from './session-recovery.ts';
+export { RecoveryPace } from './recovery-pace.ts';
+export { SessionRecovery } from './session-recovery.ts';
 
 export interface LiveOptions
   extends

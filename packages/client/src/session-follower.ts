@@ -3,30 +3,25 @@
  *
  * S1. It is followed while it is retained (a subscriber, a turn that is read, a `ready` that waits) and `lingerMs` afterwards.
  *     Following again goes on from what is shown.
- * S2. When its stream ends in mid-turn a recovery runs beside the reconnect (E1); whichever is first wins, and the token
- *     decides (E6). Nothing is cleared or replaced by the end itself.
- * S3. News from the stream end the recovery: the stream owns the view again.
+ * S2. While no stream reads, recovery runs beside the reconnect (E1, `session-recovery.ts`); whichever is first wins. Nothing is
+ *     cleared or replaced by the end of a stream itself.
  */
 import type { Fault } from '@holdfast/protocol/fault';
-import type { TurnId } from '@holdfast/protocol/ids';
 
 import type { ConnectionState } from './api.ts';
-import type { Attachment, Attachments } from './attachment.ts';
 import type { StreamState } from './event-stream.ts';
-import { liveIfThere } from './live-part.ts';
 import type { Ports, Timer } from './ports.ts';
-import type { Recovery } from './recovery.ts';
-import type { Requests } from './requests.ts';
 import type { SessionModel } from './session-model.ts';
+import type { SessionRecovery } from './session-recovery.ts';
 import type { Lane, Streams } from './streams.ts';
 
 export interface FollowerContext {
-  readonly requests: Requests;
   readonly streams: Streams;
-  readonly attachments: Attachments;
   readonly ports: Ports;
   readonly lingerMs: number;
   connectionOf(state: StreamState): ConnectionState;
+  /** undefined as long as the part that streams is not there. */
+  recoveryOf(model: SessionModel): SessionRecovery | undefined;
   /** Why everything is over, once the client was closed. */
   closed(): Fault | undefined;
 }
@@ -49,14 +44,12 @@ export class Follower {
   #following: Following = { kind: 'no' };
   #retained = 0;
   #releaseReaders: (() => void) | undefined;
-  #recovery: Recovery | undefined;
-  #token: Attachment;
+  #recovery: SessionRecovery | undefined;
 
   constructor(model: SessionModel, context: FollowerContext, events: FollowerEvents) {
     this.#model = model;
     this.#context = context;
     this.#events = events;
-    this.#token = context.attachments.attach(model.id, null);
   }
 
   get state(): Following['kind'] {
@@ -64,7 +57,7 @@ export class Follower {
   }
 
   get recoveryState(): string {
-    return this.#recovery?.state.kind ?? 'none';
+    return this.#recovery?.state ?? 'none';
   }
 
   retain(): () => void {
@@ -84,8 +77,7 @@ export class Follower {
     if (this.#following.kind === 'lingering') this.#following.timer.cancel();
     this.#following.end();
     this.#following = { kind: 'no' };
-    this.#endRecovery();
-    this.#context.attachments.detach(this.#model.id);
+    this.#recovery?.reads();
     this.#model.setConnection({ kind: 'idle' });
     this.#events.followed(false);
   }
@@ -98,6 +90,11 @@ export class Follower {
 
   hint(): void {
     this.#recovery?.hint();
+  }
+
+  /** What is unsent has changed: a message that was accepted has to be shown, stream or not. */
+  look(): void {
+    this.#recovery?.look();
   }
 
   watched(readers: number): void {
@@ -134,53 +131,27 @@ export class Follower {
   #lane(): Lane {
     return {
       snapshot: (frame) => {
-        if (this.#model.snapshot(frame)) this.#live();
+        if (this.#model.snapshot(frame)) this.#recovery?.reads();
       },
       entry: (entry, cursor) => {
         this.#model.entry(entry, cursor);
-        this.#live();
+        this.#recovery?.reads();
       },
       gone: (reason) => {
         this.end();
         this.#model.gone(reason.kind === 'session-deleted' ? 'deleted' : 'missing');
       },
+      reads: () => this.#recovery?.reads(),
       state: (state) => this.#streamState(state),
     };
   }
 
   // ── from live to settled (S2) ─────────────────────────────────────────────────────────────────────────────────────
 
-  /** News came from the stream: it owns the view, and what recovers is done. */
-  #live(): void {
-    this.#endRecovery();
-    const runId = this.#model.view.turn?.turnId ?? null;
-    if (!this.#token.isCurrent || this.#token.runId !== runId)
-      this.#token = this.#context.attachments.attach(this.#model.id, runId);
-  }
-
   #streamState(state: StreamState): void {
     this.#model.setConnection(this.#context.connectionOf(state));
-    const ended = state.kind === 'waiting' || (state.kind === 'idle' && state.fault !== undefined);
-    if (!ended || this.#recovery !== undefined) return;
-    const { turn } = this.#model.view;
-    if (turn !== null) this.#recover(turn.turnId);
-  }
-
-  #recover(turnId: TurnId): void {
-    const { attachments, requests, ports } = this.#context;
     // Without the part that streams there was no stream to recover from.
-    const part = liveIfThere();
-    if (part === undefined) return;
-    this.#token = attachments.attach(this.#model.id, turnId);
-    const recovery = part.recoverSession({ model: this.#model, turnId, token: this.#token, requests, ports });
-    this.#recovery = recovery;
-    void recovery.ended.then(() => {
-      if (this.#recovery === recovery) this.#recovery = undefined;
-    });
-  }
-
-  #endRecovery(): void {
-    this.#recovery?.terminal();
-    this.#recovery = undefined;
+    this.#recovery ??= this.#context.recoveryOf(this.#model);
+    this.#recovery?.streamState(state);
   }
 }

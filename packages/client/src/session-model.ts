@@ -81,6 +81,11 @@ export class SessionModel {
     return this.#connection;
   }
 
+  /** Whether a message was accepted that is not in the view yet. */
+  get awaitsAccepted(): boolean {
+    return this.#options.outbox.items(this.id).some(({ state }) => state === 'accepted');
+  }
+
   /** Resolves at the next change. Awaited as `held`: the model alone would not be kept by who waits. */
   changed(): Promise<void> {
     return new Promise((resolve) => this.#waiting.push(resolve));

@@ -25,7 +25,7 @@ import type { Frames } from './frames.ts';
 import { held } from './held.ts';
 import { edgeOf, jumpTo, NO_HISTORY, prepend, type HistoryTurn } from './history.ts';
 import type { Outbox } from './outbox.ts';
-import { CLOSED } from './requests.ts';
+import { CLOSED, type Requests } from './requests.ts';
 import { Follower, type FollowerContext } from './session-follower.ts';
 import { SessionModel } from './session-model.ts';
 import { TurnReader, type TurnHost, type TurnKey } from './turn.ts';
@@ -34,6 +34,7 @@ const PAGE_TURNS = 20;
 
 /** What all sessions of a client share. */
 export interface SessionContext extends FollowerContext {
+  readonly requests: Requests;
   readonly frames: Frames;
   readonly outbox: Outbox;
   onTurnEnd(end: TurnEndNotice): void;

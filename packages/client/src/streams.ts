@@ -21,6 +21,8 @@ export interface Lane {
   entry(entry: Entry, cursor: string): void;
   /** Not followed any more: deleted, not there, not allowed. */
   gone(reason: Fault): void;
+  /** Frames come through: the stream's greeting did. */
+  reads(): void;
   state(state: StreamState): void;
 }
 
@@ -71,8 +73,11 @@ class OpenStreams {
   open(target: StreamTarget, handlers: EventStreamHandlers): EventStream {
     const own: EventStreamHandlers = {
       error: this.#options.onError,
-      hello: (hello) => this.#options.onHello?.(hello),
       ...handlers,
+      hello: (hello) => {
+        handlers.hello?.(hello);
+        this.#options.onHello?.(hello);
+      },
       state: (state) => {
         handlers.state?.(state);
         this.#tell();
@@ -137,6 +142,7 @@ function streamOfEach(streams: OpenStreams, sessionId: SessionId, place: Place, 
     {
       snapshot: (frame) => lane.snapshot(frame),
       entry: (_sessionId, entry, cursor) => lane.entry(entry, cursor),
+      hello: () => lane.reads(),
       state: (state) => {
         if (state.kind === 'idle' && state.fault !== undefined && isAboutSession(state.fault)) lane.gone(state.fault);
         else lane.state(state);
@@ -255,6 +261,9 @@ class OneStream implements Streams {
           if (this.#feed === undefined) return;
           this.#feed.revision = revision;
           this.#feed.lane.item(data, revision);
+        },
+        hello: () => {
+          for (const { lane } of this.#followed.values()) lane.reads();
         },
         gone: (sessionId, reason) => {
           const followed = this.#followed.get(sessionId);

@@ -14,7 +14,7 @@ import {
   type RecoveryOptions,
   type RecoveryProblem,
 } from '../src/index.ts';
-import { HandClock, settled } from './fakes.ts';
+import { HandClock, microtasks, settled } from './fakes.ts';
 
 const CALL_MS = 1_000;
 
@@ -254,14 +254,25 @@ test('R111, E3: the view is looked at before the server is asked, and again afte
   expect([last.end, asked, last.times('interrupt')]).toEqual(['stale', 10, 0]);
 });
 
-test('R111, E1: the terminal event comes while the snapshot is on its way: the transcript is not written', async () => {
-  let answer: (value: unknown) => void = () => {};
-  const world = new World({ snapshot: () => new Promise((resolve) => (answer = resolve)) });
-  await settled();
-  world.recovery.terminal();
-  answer({ revision: 2, terminal: true, value: 'the answer' });
-  await settled();
-  expect([world.end, world.calls]).toEqual(['settled', ['status', 'snapshot']]);
+test('R111, E1: the terminal event comes at any instant around the arrival of the snapshot: settled means not written', async () => {
+  const ends = new Set<RecoveryEnd | undefined>();
+  for (let instant = -1; instant < 12; instant++) {
+    let answer: (value: unknown) => void = () => {};
+    const world = new World({ snapshot: () => new Promise((resolve) => (answer = resolve)) });
+    await settled();
+    if (instant === -1) world.recovery.terminal();
+    answer({ revision: 2, terminal: true, value: 'the answer' });
+    await microtasks(Math.max(0, instant));
+    world.recovery.terminal();
+    const written = world.times('restore');
+    await settled();
+    // What has begun to be written is not taken back; it may only not begin afterwards.
+    expect(world.times('restore')).toBe(written);
+    expect(world.end).toBe(world.recovery.state.kind === 'ended' ? world.recovery.state.how : undefined);
+    if (world.end === 'restored') expect(written).toBe(1);
+    ends.add(world.end);
+  }
+  expect(ends).toEqual(new Set(['settled', 'restored']));
 });
 
 test('R111: a token that throws ends the recovery as failed', async () => {
