@@ -1,6 +1,8 @@
 /** Derived rows in SQLite: written inside the writer's transaction, read on the reader's connection. */
 import type { Database, Statement } from 'better-sqlite3';
 import type { Row, RowChange, RowQuery, StreamName } from '../port.ts';
+import { revIn, revWithin } from '../rev.ts';
+import { storedHistory } from './timeline.ts';
 import { phrasesOf, wordsOf } from '../words.ts';
 
 interface StoredRow {
@@ -49,6 +51,10 @@ export class RowWriter {
     this.#setRev = db.prepare(`UPDATE counters SET value = ? WHERE name = 'rev'`);
     this.#rev = this.#storedRev();
     this.#flushedRev = this.#rev;
+  }
+
+  get rev(): number {
+    return this.#rev;
   }
 
   /** Before the commit: revs never come again, not even those of rows that are gone. */
@@ -132,10 +138,12 @@ const FROM = 'FROM rows r JOIN streams s ON s.id = r.stream_id';
 
 export class RowReader {
   readonly #db: Database;
+  readonly #history: number;
   readonly #statements = new Map<string, Statement>();
 
   constructor(db: Database) {
     this.#db = db;
+    this.#history = storedHistory(db);
   }
 
   get(table: string, stream: StreamName, key: string): Row | undefined {
@@ -198,7 +206,7 @@ export class RowReader {
   }): readonly Row[] {
     const inGroup = group === undefined ? '' : 'AND r.grp = ?';
     return this.#all(`SELECT ${COLUMNS} ${FROM} WHERE r.rev > ? AND r.tbl = ? ${inGroup} ORDER BY r.rev LIMIT ?`, [
-      after,
+      revWithin(this.#history, after),
       table,
       ...(group === undefined ? [] : [group]),
       limit,
@@ -208,11 +216,11 @@ export class RowReader {
   lastRev(table: string): number {
     // By the index of revs, from its end.
     const last = this.#statement('SELECT rev FROM rows WHERE tbl = ? ORDER BY rev DESC LIMIT 1').get(table);
-    return (last as { readonly rev: number } | undefined)?.rev ?? 0;
+    return revIn(this.#history, (last as { readonly rev: number } | undefined)?.rev ?? 0);
   }
 
   #all(text: string, values: readonly unknown[]): readonly Row[] {
-    return (this.#statement(text).all(...values) as readonly StoredRow[]).map(publicRow);
+    return (this.#statement(text).all(...values) as readonly StoredRow[]).map((row) => publicRow(row, this.#history));
   }
 
   #statement(text: string): Statement {
@@ -222,8 +230,9 @@ export class RowReader {
   }
 }
 
-function publicRow({ stream, tbl, key, ord, grp, value, rev }: StoredRow): Row {
-  return { stream, table: tbl, key, order: ord, group: grp ?? undefined, value: value ?? undefined, rev };
+function publicRow({ stream, tbl, key, ord, grp, value, rev }: StoredRow, history: number): Row {
+  const shown = { group: grp ?? undefined, value: value ?? undefined, rev: revIn(history, rev) };
+  return { stream, table: tbl, key, order: ord, ...shown };
 }
 
 /** Words are letters and digits: quoting them leaves nothing of FTS5's syntax. */

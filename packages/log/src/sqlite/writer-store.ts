@@ -92,6 +92,11 @@ export class WriterStore {
   }
 
   /** Writes what the batch has made of its lines. */
+  /** Of the latest row change. */
+  get rev(): number {
+    return this.#rows.rev;
+  }
+
   flush(): void {
     const { setLine, putProducer } = this.#statements;
     for (const line of this.#dirty) {

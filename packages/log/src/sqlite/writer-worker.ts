@@ -15,6 +15,7 @@ import { holdLock } from './lock.ts';
 import type { Answer, Batch, Call, FlatAppend, WriterCall } from './messages.ts';
 import { openWriterDatabase } from './schema.ts';
 import { refusal, serve } from './serve.ts';
+import { Timeline } from './timeline.ts';
 import { WriterStore } from './writer-store.ts';
 
 const { dir } = workerData as { readonly dir: string };
@@ -49,11 +50,13 @@ function jobsOf({ calls, bytes, now }: Batch<WriterCall>): readonly Job[] {
 class Writer {
   readonly #db: Database;
   readonly #store: WriterStore;
+  readonly #timeline: Timeline;
   readonly #close: () => void;
 
-  constructor(db: Database, close: () => void) {
+  constructor(db: Database, timeline: Timeline, close: () => void) {
     this.#db = db;
     this.#store = new WriterStore(db);
+    this.#timeline = timeline;
     this.#close = close;
   }
 
@@ -68,6 +71,7 @@ class Writer {
       this.#store.flush();
       this.#db.exec('COMMIT');
       this.#store.trim();
+      this.#timeline.reached(this.#store.rev, last?.now ?? 0);
       return answers;
     } catch (error) {
       if (this.#db.inTransaction) this.#db.exec('ROLLBACK');
@@ -88,6 +92,7 @@ class Writer {
 
   #end(jobs: readonly Job[], close: Job): readonly Answer[] {
     const answers = jobs.length === 0 ? [] : this.commit(jobs);
+    this.#timeline.close(this.#store.rev);
     this.#close();
     return [...answers, { id: close.call.id, value: undefined }];
   }
@@ -145,7 +150,7 @@ serve<WriterCall>(dir, () => {
   const db = openWriterDatabase(path.join(dir, DATABASE_FILE));
   // The lock says that no other process has this directory: whoever held something here is gone.
   db.exec('UPDATE holders SET lease_until = 0');
-  const writer = new Writer(db, () => {
+  const writer = new Writer(db, Timeline.open(dir, db), () => {
     db.close();
     lock.release();
   });
