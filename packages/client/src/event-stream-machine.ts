@@ -10,6 +10,8 @@
  * M4. The server's advice wins over the back-off, and over hints (R49).
  * M5. `stop`, a terminal fault and `close` are left only by `start` or `restart`, or never: no late rotation, timer or hint
  *     opens a stopped stream (R42).
+ * M6. A restart ends the running attempt at once and begins the next one after `RESTART_MS`: all restarts of that time become
+ *     one attempt (R115). A browser keeps the sockets of requests that were given up until its next collection, and it has six.
  */
 import type { Fault } from '@holdfast/protocol/fault';
 
@@ -28,6 +30,8 @@ export type MachineState =
       readonly advised: boolean;
       readonly fault: Fault;
     }
+  /** Between a restart and its attempt (M6). Owns a timer. */
+  | { readonly kind: 'pacing'; readonly attempt: number }
   | { readonly kind: 'closed'; readonly attempt: number };
 
 export type MachineEvent =
@@ -47,6 +51,7 @@ export type MachineEvent =
 
 export const BACKOFF_BASE_MS = 1000;
 export const BACKOFF_CAP_MS = 30_000;
+export const RESTART_MS = 250;
 
 export const INITIAL: MachineState = { kind: 'idle', attempt: 0 };
 
@@ -57,7 +62,7 @@ export function transition(state: MachineState, event: MachineEvent): MachineSta
     case 'start':
       return state.kind === 'idle' ? connect(state, 0) : state;
     case 'restart':
-      return connect(state, 0);
+      return afterRestart(state);
     case 'stop':
       return state.kind === 'idle' ? state : { kind: 'idle', attempt: state.attempt };
     case 'close':
@@ -84,6 +89,7 @@ export function ownedBy(state: MachineState): string {
     case 'reading':
       return `attempt ${state.attempt}`;
     case 'waiting':
+    case 'pacing':
       return `timer ${state.attempt}`;
     case 'idle':
     case 'closed':
@@ -100,6 +106,8 @@ function afterOwn(state: MachineState, event: OwnEvent): MachineState {
       return afterAttempt(state, event);
     case 'waiting':
       return event.kind === 'due' ? connect(state, state.failures) : state;
+    case 'pacing':
+      return event.kind === 'due' ? connect(state, 0) : state;
     case 'idle':
     case 'closed':
       return state;
@@ -123,6 +131,13 @@ function afterAttempt(state: Extract<MachineState, { kind: 'connecting' | 'readi
     case 'due':
       return state;
   }
+}
+
+/** M6. Where no attempt runs there is nothing to pace. */
+function afterRestart(state: Exclude<MachineState, { kind: 'closed' }>): MachineState {
+  if (state.kind === 'pacing') return state;
+  const runs = state.kind === 'connecting' || state.kind === 'reading';
+  return runs ? { kind: 'pacing', attempt: state.attempt } : connect(state, 0);
 }
 
 /**

@@ -22,7 +22,14 @@ import type { SseEvent } from '@holdfast/protocol/sse-decode';
 import { outcomeOf, startAttempt, type Attempt, type Outcome } from './attempt.ts';
 import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
-import { INITIAL, ownedBy, transition, type MachineEvent, type MachineState } from './event-stream-machine.ts';
+import {
+  INITIAL,
+  ownedBy,
+  RESTART_MS,
+  transition,
+  type MachineEvent,
+  type MachineState,
+} from './event-stream-machine.ts';
 import { pageLifecycle } from './lifecycle.ts';
 import { faultOfGoodbye, Places, type Meaning, type Place, type StreamTarget } from './places.ts';
 import type { Ports, Timer } from './ports.ts';
@@ -47,7 +54,7 @@ export interface EventStream {
   start(): void;
   /** Ends what runs; places are kept. No-op when nothing does. */
   stop(): void;
-  /** Another attempt in place of the running one. */
+  /** Another attempt in place of the running one, which ends at once. Restarts within 250 ms become one attempt. */
   restart(): void;
   /** The person is there (sent something, came back): do not sit out a pause. */
   nudge(): void;
@@ -267,8 +274,10 @@ export class StreamController implements EventStream {
       case 'connecting':
       case 'reading':
         return { kind: 'attempt', attempt: this.#startAttempt(state.attempt) };
-      case 'waiting': {
-        const { attempt, delayMs } = state;
+      case 'waiting':
+      case 'pacing': {
+        const { attempt } = state;
+        const delayMs = state.kind === 'pacing' ? RESTART_MS : state.delayMs;
         return { kind: 'timer', timer: this.#ports.clock.after(delayMs, () => this.post({ kind: 'due', attempt })) };
       }
       case 'idle':
@@ -394,7 +403,7 @@ export class StreamController implements EventStream {
         this.state = state.fault === undefined ? { kind: 'idle' } : { kind: 'idle', fault: state.fault };
         break;
       default:
-        this.state = { kind: state.kind };
+        this.state = { kind: state.kind === 'pacing' ? 'connecting' : state.kind };
     }
     this.#tell(() => this.#options.handlers.state?.(this.state));
   }

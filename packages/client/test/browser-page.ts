@@ -72,6 +72,32 @@ const page = {
     return [stream.state.kind, ...unhandled].join();
   },
 
+  /** Restarts a stream that reads, again and again. @returns how long after the last restart it reads again, in milliseconds. */
+  async restartQuickly(sessionId: string, times: number, everyMs: number): Promise<number> {
+    const pause = (ms: number): Promise<void> => new Promise((resolve) => systemClock.after(ms, resolve));
+    let tellHello = (): void => {};
+    const stream = new EventStreamClient({
+      transport: fetchTransport(),
+      baseUrl: location.origin,
+      target: { kind: 'session', sessionId: sessionId as SessionId, place: '0' },
+      handlers: { snapshot() {}, entry() {}, hello: () => tellHello() },
+    });
+    const greeted = (): Promise<void> => new Promise((resolve) => (tellHello = resolve));
+    const first = greeted();
+    stream.start();
+    await first;
+    for (let i = 0; i < times; i++) {
+      await pause(everyMs);
+      stream.restart();
+    }
+    const from = systemClock.now();
+    await greeted();
+    const ms = systemClock.now() - from;
+    await stream.close();
+    if (unhandled.length > 0) throw new Error(`unhandled: ${unhandled.join()}`);
+    return ms;
+  },
+
   /** Joins the tabs that share one stream, and follows these sessions from their first entries. */
   share(name: string, sessionIds: readonly string[]): void {
     texts.clear();

@@ -86,6 +86,20 @@ describe.each(['localhost', 'lan.test'])('Chromium on http://%s', (host) => {
   });
 });
 
+test('R115: twenty restarts 3 ms apart hold at most two sockets, and the stream reads again within a second', async () => {
+  const own = await WireServer.start({ '/': HTML, '/page.js': await bundle('./browser-page.ts') });
+  const tab = await browser.newPage();
+  await tab.goto(`http://localhost:${own.port}/`);
+  for (let round = 0; round < 5; round++) {
+    const session = `restarts-${round}`;
+    expect(await tab.evaluate((id) => page.restartQuickly(id, 20, 3), session)).toBeLessThan(1_000);
+    expect(own.readersMax).toBeLessThanOrEqual(2);
+    await expect.poll(() => own.readers, { timeout: 10_000 }).toBe(0);
+  }
+  await tab.close();
+  await own.close();
+});
+
 test('R47: two tabs that find the token stale at once refresh it once, by a Web Lock', async () => {
   const context = await browser.newContext();
   const tabs = await Promise.all([context.newPage(), context.newPage()]);

@@ -6,6 +6,7 @@ import {
   BACKOFF_CAP_MS,
   INITIAL,
   ownedBy,
+  RESTART_MS,
   transition,
   type MachineEvent,
   type MachineState,
@@ -28,6 +29,7 @@ const states = {
     advised: false,
     fault: fault('auth-unavailable', 'no network'),
   },
+  pacing: { kind: 'pacing', attempt: 7 },
   closed: { kind: 'closed', attempt: 7 },
 } as const satisfies Readonly<Record<string, MachineState>>;
 
@@ -72,6 +74,8 @@ function tell(before: MachineState, after: MachineState): string {
       return `${after.kind} #${after.attempt} f${after.failures}`;
     case 'waiting':
       return `waiting #${after.attempt} f${after.failures} ${after.delayMs}${after.advised ? ' advised' : ''}`;
+    case 'pacing':
+      return `pacing #${after.attempt}`;
     case 'closed':
       return `closed #${after.attempt}`;
   }
@@ -104,9 +108,10 @@ const nothing: Row = {
   dueLate: '=',
 };
 const resting: Row = { ...nothing, start: 'connecting #8 f0', restart: 'connecting #8 f0', close: 'closed #7' };
-const running: Row = { ...nothing, stop: 'idle #7', restart: 'connecting #8 f0', close: 'closed #7' };
+const running: Row = { ...nothing, stop: 'idle #7', close: 'closed #7' };
 const attempting: Row = {
   ...running,
+  restart: 'pacing #7',
   opened: 'reading #7 f2',
   progress: 'reading #7 f0',
   lost: 'waiting #7 f3 2000',
@@ -115,7 +120,14 @@ const attempting: Row = {
   refused: 'idle #7 disconnected',
 };
 const reconnect = 'connecting #8 f2';
-const pausing: Row = { ...running, nudge: reconnect, online: reconnect, visible: reconnect, due: reconnect };
+const pausing: Row = {
+  ...running,
+  restart: 'connecting #8 f0',
+  nudge: reconnect,
+  online: reconnect,
+  visible: reconnect,
+  due: reconnect,
+};
 
 const table: Readonly<Record<keyof typeof states, Row>> = {
   idle: resting,
@@ -131,8 +143,9 @@ const table: Readonly<Record<keyof typeof states, Row>> = {
     sentAway: 'waiting #7 f1 5000 advised',
   },
   waiting: pausing,
-  advised: { ...running, due: reconnect },
+  advised: { ...running, restart: 'connecting #8 f0', due: reconnect },
   tokenless: { ...pausing, rotate: reconnect },
+  pacing: { ...running, due: 'connecting #8 f0' },
   closed: nothing,
 };
 
@@ -145,6 +158,16 @@ describe('B2, B3, B5, R42–R45: the transition table', () => {
     const before = states[state as keyof typeof states];
     expect(tell(before, transition(before, events[event as keyof typeof events]))).toBe(expected);
   });
+});
+
+test('R115: restarts become one attempt, which begins 250 ms after the first of them', () => {
+  let state: MachineState = states.reading;
+  const paced = transition(state, events.restart);
+  for (let i = 0; i < 20; i++) state = transition(state, events.restart);
+  expect(state).toEqual(paced);
+  expect(ownedBy(state)).not.toBe(ownedBy(states.reading));
+  expect(transition(state, events.due)).toEqual({ kind: 'connecting', attempt: 8, failures: 0 });
+  expect(RESTART_MS).toBe(250);
 });
 
 test('B1: what a state owns changes whenever the attempt does, and stays from connecting to reading', () => {

@@ -43,6 +43,8 @@ export class WireServer {
   port = 0;
   /** Streams opened so far. */
   opened = 0;
+  /** The most streams that were open at once. */
+  readersMax = 0;
   #cuts: number[] = [];
   /** While false, nobody who asks is let in. */
   token: string | undefined;
@@ -148,6 +150,7 @@ export class WireServer {
       telling: new Set(),
     };
     this.#readers.set(streamId, reader);
+    this.readersMax = Math.max(this.readersMax, this.#readers.size);
     response.on('close', () => {
       for (const [id, it] of this.#readers) if (it === reader) this.#readers.delete(id);
     });
