@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 
+import type { Fault } from '@holdfast/protocol/fault';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { openByteStream } from '../src/byte-stream.ts';
@@ -9,7 +10,6 @@ import { systemClock } from '../src/clock.ts';
 import { createCredentials } from '../src/credentials.ts';
 import { fetchTransport } from '../src/fetch-wire.ts';
 import { nodeTransport } from '../src/node/index.ts';
-import { SocketConnection } from '../src/node/socket-wire.ts';
 import { streamPostWithRetry } from '../src/post.ts';
 import { byteStreamCases, type Facts } from '../src/testing.ts';
 import type { Transport } from '../src/transport.ts';
@@ -37,8 +37,8 @@ afterAll(async () => {
 const platformBytesMax = 12 * 1024 * 1024;
 
 const transports: readonly [string, () => Transport, () => StreamServer][] = [
-  ['a socket', nodeTransport, () => server],
-  ['TLS', () => nodeTransport({ tls: { ca: TLS.cert } }), () => secure],
+  ['node:http', nodeTransport, () => server],
+  ['node:https', () => nodeTransport({ tls: { ca: TLS.cert } }), () => secure],
   ['fetch', fetchTransport, () => server],
 ];
 
@@ -175,32 +175,23 @@ test('A7, A2: a response that was held at its last piece leaves a socket that is
   close();
 });
 
-test('A4: an exchange that is over has no hand on the next one of its socket, and one whose socket is spoiled is told', async () => {
-  const ended = (connection: SocketConnection, url: string): Promise<string> & { exchange?: WireExchange } => {
-    const sink = Promise.withResolvers<string>();
-    const exchange = connection.send(
-      { url, method: 'GET', headers: {}, body: undefined },
-      { head() {}, chunk() {}, end: () => sink.resolve('end'), fail: ({ kind }) => sink.resolve(kind) },
-    );
-    return Object.assign(sink.promise, { exchange });
+test('A4: an exchange that is over does not touch the next one on its socket', async () => {
+  const { url, close } = await bareServer(TEN);
+  const transport = nodeTransport();
+  const connection = transport.open();
+  const send = (): { readonly ended: Promise<string>; readonly exchange: WireExchange } => {
+    const { promise, resolve } = Promise.withResolvers<string>();
+    const request = { url, method: 'GET', headers: {}, body: undefined };
+    const sink = { head() {}, chunk() {}, end: () => resolve('end'), fail: ({ kind }: Fault) => resolve(kind) };
+    return { ended: promise, exchange: connection.send(request, sink) };
   };
-  const plain = await bareServer(TEN);
-  const connection = new SocketConnection({});
-  const one = ended(connection, plain.url);
-  expect(await one).toBe('end');
-  const two = ended(connection, plain.url);
-  one.exchange?.hold();
-  one.exchange?.cancel();
-  expect(await two).toBe('end');
-  plain.close();
-
-  const chatty = await bareServer(TEN + TEN);
-  const next = new Promise<string>((resolve) => {
-    const request = { url: chatty.url, method: 'GET', headers: {}, body: undefined };
-    const ask = (): void => void ended(connection, chatty.url).then(resolve);
-    connection.send(request, { head() {}, chunk() {}, end: ask, fail() {} });
-  });
-  expect(await next).toBe('disconnected');
+  const first = send();
+  expect(await first.ended).toBe('end');
+  const second = send();
+  first.exchange.hold();
+  first.exchange.cancel();
+  expect(await second.ended).toBe('end');
   connection.close();
-  chatty.close();
+  transport.close();
+  close();
 });
