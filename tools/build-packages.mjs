@@ -10,6 +10,7 @@
  * 3. A file for each module: a user's bundler puts a file into one chunk, so only so can what the client loads by `import()`
  *    be a chunk there too.
  * 4. They are compiled for what the oldest Node that is promised has: a newer built-in is an error here.
+ * 5. Entries and their export conditions are those of the source's package.json: there is one list of them.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -25,13 +26,11 @@ const own = createRequire(path.join(root, 'packages/client/package.json'));
 const packages = [
   {
     name: 'client',
-    entries: { index: 'src/index.ts', node: 'src/node/index.ts', testing: 'src/testing.ts' },
     external: [/^node:/],
     fields: {},
   },
   {
     name: 'react',
-    entries: { index: 'src/index.ts' },
     external: ['react', 'react/jsx-runtime', '@holdfast/client'],
     fields: { peerDependencies: { '@holdfast/client': '0.1.0', react: '>=19' } },
   },
@@ -41,7 +40,8 @@ export async function buildPackages() {
   const draft = await mkdtemp(path.join(root, 'node_modules/.cache-build-')).catch(() => mkdtemp(tmpdir()));
   try {
     const declarations = await declare(path.join(draft, 'declared'));
-    for (const it of packages) {
+    for (const each of packages) {
+      const it = { ...each, ...(await entriesOf(each.name)) };
       const made = path.join(draft, it.name);
       await bundle(it, made);
       await addDeclarations(it, declarations, made);
@@ -54,6 +54,17 @@ export async function buildPackages() {
     await rm(draft, { recursive: true, force: true });
   }
 }
+
+/** 5. @returns the source manifest's exports, by sub-path and condition, and every source file that they name, by its built name */
+async function entriesOf(name) {
+  const { exports } = JSON.parse(await readFile(path.join(root, 'packages', name, 'package.json'), 'utf8'));
+  const places = Object.entries(exports).map(([at, to]) => [at, typeof to === 'string' ? { default: to } : to]);
+  const files = new Set(places.flatMap(([, conditions]) => Object.values(conditions)));
+  return { places, entries: Object.fromEntries([...files].map((file) => [builtName(file), file])) };
+}
+
+/** `./src/index.node.ts` → `index.node`, `./src/node/index.ts` → `node` */
+const builtName = (file) => file.replace(/^\.\/src\//, '').replace(/(\/index)?\.ts$/, '');
 
 async function bundle({ name, entries, external }, made) {
   const { rolldown } = await import(pathToFileURL(own.resolve('rolldown')).href);
@@ -153,16 +164,18 @@ function resolveDeclaration(specifier, file, declared, name) {
   return undefined;
 }
 
-async function addManifest({ name, entries, fields }, made) {
+async function addManifest({ name, places, fields }, made) {
   const from = path.join(root, 'packages', name);
   const { version, description, license, engines } = JSON.parse(
     await readFile(path.join(from, 'package.json'), 'utf8'),
   );
+  // 5. A condition changes how it is done, never what it is: the types are the default's.
   const exports = Object.fromEntries(
-    Object.entries(entries).map(([key, file]) => [
-      key === 'index' ? '.' : `./${key}`,
-      { types: `./types/${name}/${declarationOf(file)}`, default: `./${key}.js` },
-    ]),
+    places.map(([at, conditions]) => {
+      const types = `./${path.posix.join('types', name, declarationOf(conditions.default))}`;
+      const built = Object.entries(conditions).map(([condition, file]) => [condition, `./${builtName(file)}.js`]);
+      return [at, { types, ...Object.fromEntries(built) }];
+    }),
   );
   const manifest = {
     name: `@holdfast/${name}`,

@@ -8,12 +8,14 @@
  * S2. Whoever waits, early or late, gets the real outcome; a rejection that nobody awaits is not an unhandled one.
  * S3. `held` and the wire's `hold` change in one step, in `#account`, after the count has changed and before anybody
  *     else runs. The count is the queue's bytes, so it cannot be negative or forgotten.
- * S4. A closed connection or a lost one is heard after what the queue holds; a cancel by the reader drops the queue.
+ * S4. A closed connection or a lost one is heard after what the queue holds; a cancel by the reader drops the queue, and the reader
+ *     hears `cancelled` unless it has heard the end.
  * S5. Small chunks that wait are joined: a queue of n bytes costs about n bytes, whatever the peer's chunks.
  */
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
 import { createSseDecoder, LineSplitter, type SseEvent, type SseLimits } from '@holdfast/protocol/sse-decode';
 
+import { checkLimits, faultOfRequest, marksOf } from './stream-options.ts';
 import type { Connection } from './transport.ts';
 import type { ResponseHeaders, WireExchange, WireSink } from './wire.ts';
 
@@ -25,9 +27,9 @@ export interface ByteStreamRequest {
   readonly body?: string | Uint8Array;
   /** Aborting it is `body.cancel()`, before the head too. */
   readonly signal?: AbortSignal;
-  /** Reading pauses above this many unconsumed bytes … (1 MiB) */
+  /** Reading pauses above this many unconsumed bytes … (1 MiB) 0 pauses after each chunk. */
   readonly highWaterBytes?: number;
-  /** … and goes on below this many (256 KiB). */
+  /** … and goes on below this many, or when none is left. At most `highWaterBytes`; a quarter of it by default. */
   readonly lowWaterBytes?: number;
 }
 
@@ -38,13 +40,11 @@ export interface ByteStreamResponse {
   readonly body: SafeByteStream;
 }
 
-/**
- * Resolves when headers arrive, whatever the status. The body is to be read, cancelled, or ended with its connection.
- *
- * @throws FaultError `cancelled` when the connection or the signal ended it, `disconnected` when the network did.
- */
+/** See `open-byte-stream.ts`. */
 export function openByteStream(connection: Connection, request: ByteStreamRequest): Promise<ByteStreamResponse> {
   const opened = new Promise<ByteStreamResponse>((resolve, reject) => {
+    const failure = faultOfRequest(request);
+    if (failure !== undefined) return reject(new FaultError(failure));
     new Pump(request, resolve, reject).start(connection, request);
   });
   opened.catch(() => {}); // S2
@@ -68,7 +68,10 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
     return this.#pump.pauses;
   }
 
-  /** Ends the request and drops what waits. A pending or later `next` throws `cancelled`, once. */
+  /**
+   * Ends the request and drops what waits. A pending or later `next` throws `cancelled`, once: also when the last byte had arrived, so
+   * that no truncated body looks whole (R113). After the reader has heard the end it does nothing.
+   */
   cancel(): void {
     this.#pump.cancel(CANCELLED);
   }
@@ -95,6 +98,7 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
 
   /** Lines without their ends: LF, CR or CRLF, over any chunking. @throws FaultError `line-too-large`. */
   async *lines(lineCharsMax: number = 4 * MIB): AsyncGenerator<string, undefined> {
+    checkLimits({ lineCharsMax });
     let batch: string[] = [];
     const splitter = new LineSplitter((text, from, to) => {
       batch.push(text.slice(from, to));
@@ -111,7 +115,8 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
   }
 
   /** Server-sent events. @throws FaultError `line-too-large`, `event-too-large`. */
-  async *events(limits?: SseLimits): AsyncGenerator<SseEvent, undefined> {
+  async *events(limits: SseLimits = {}): AsyncGenerator<SseEvent, undefined> {
+    checkLimits(limits);
     let batch: SseEvent[] = [];
     const decoder = createSseDecoder({ event: (event) => void batch.push(event) }, limits);
     for await (const bytes of this) {
@@ -124,6 +129,7 @@ export class SafeByteStream implements AsyncIterable<Uint8Array> {
 
   /** The whole body as text. @throws FaultError `body-too-large`. */
   async text(bytesMax: number = 16 * MIB): Promise<string> {
+    checkLimits({ bytesMax });
     const decoder = new TextDecoder();
     let text = '';
     let bytes = 0;
@@ -143,6 +149,8 @@ const DONE: IteratorReturnResult<undefined> = { done: true, value: undefined };
 const SMALL_BYTES = 2048;
 /** … into pieces of this size. */
 const JOINED_BYTES = 16_384;
+/** A wire that was told to hold brings a chunk or none (W2). At this many bytes the stream fails: it neither hangs nor grows. */
+const OVERFLOW_BYTES = 4 * MIB;
 /** Stands where a piece was that has been read. */
 const READ = new Uint8Array();
 
@@ -151,16 +159,17 @@ interface Waiter {
   reject(error: unknown): void;
 }
 
-/** The sink of the wire and the source of the iterator. S1: `#phase` only goes forward. */
+/** The sink of the wire and the source of the iterator. S1: `#phase` only goes forward. `told`: the reader has heard the end. */
 class Pump implements WireSink {
   readonly #high: number;
   readonly #low: number;
   readonly #resolve: (response: ByteStreamResponse) => void;
   readonly #reject: (error: FaultError) => void;
-  #phase: 'opening' | 'streaming' | 'over' = 'opening';
+  #phase: 'opening' | 'streaming' | 'over' | 'told' = 'opening';
   #exchange: WireExchange | undefined;
+  readonly #signal: AbortSignal | undefined;
   #unlisten: (() => void) | undefined;
-  /** What the iterator says when the queue is empty and the phase is `over`. Told once. */
+  /** The end that the reader hears when the queue is empty and the phase is `over`. */
   #failure: Fault | undefined;
   #queue: Uint8Array[] = [];
   #first = 0;
@@ -168,6 +177,8 @@ class Pump implements WireSink {
   #joined: Uint8Array<ArrayBuffer> | undefined;
   #joinedFree = 0;
   #held = false;
+  /** Since the wire was told to hold. */
+  #bytesInHold = 0;
   #waiter: Waiter | undefined;
   /** Of a waiter that takes all that comes, and is resolved at the end. */
   #take: ((bytes: Uint8Array) => boolean) | undefined;
@@ -179,8 +190,8 @@ class Pump implements WireSink {
     resolve: (response: ByteStreamResponse) => void,
     reject: (error: FaultError) => void,
   ) {
-    this.#high = request.highWaterBytes ?? MIB;
-    this.#low = request.lowWaterBytes ?? MIB / 4;
+    ({ high: this.#high, low: this.#low } = marksOf(request));
+    this.#signal = request.signal;
     this.#resolve = resolve;
     this.#reject = reject;
   }
@@ -209,6 +220,7 @@ class Pump implements WireSink {
       waiter.resolve({ done: false, value: bytes });
       return;
     }
+    if (this.#held && (this.#bytesInHold += bytes.length) > OVERFLOW_BYTES) return this.#overflow();
     this.#enqueue(bytes);
     this.#account(bytes.length);
   }
@@ -226,37 +238,54 @@ class Pump implements WireSink {
     } else this.#finish(failure);
   }
 
-  /** By the reader (S4): with a fault to tell, or in silence. */
+  /** By the reader (S4): with a fault that it hears, or in silence. */
   cancel(failure: Fault | undefined): void {
     this.#exchange?.cancel();
     this.#dropQueue();
-    if (this.#phase === 'over') this.#failure = undefined;
+    if (this.#phase === 'over') this.#failure = failure;
     else this.fail(failure ?? CANCELLED);
-    if (failure === undefined) this.#failure = undefined;
+    if (failure === undefined) this.#phase = 'told';
   }
 
   next(): Promise<IteratorResult<Uint8Array, undefined>> {
+    this.#heedSignal();
     const bytes = this.#dequeue();
     if (bytes !== undefined) return Promise.resolve({ done: false, value: bytes });
     return new Promise((resolve, reject) => this.#await({ resolve, reject }));
   }
 
   each(take: (bytes: Uint8Array) => boolean): Promise<void> {
+    this.#heedSignal();
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { resolve: () => resolve(), reject };
       this.#await(waiter);
       if (this.#waiter !== waiter) return;
       this.#take = take;
       for (let bytes; this.#waiter === waiter && (bytes = this.#dequeue()) !== undefined;) this.#give(take, bytes);
-      if (this.#phase === 'over') this.#wake();
+      if (this.#isOver) this.#wake();
     });
+  }
+
+  get #isOver(): boolean {
+    return this.#phase === 'over' || this.#phase === 'told';
+  }
+
+  /** After the end it has no listener any more (A9), and what waits is dropped all the same. */
+  #heedSignal(): void {
+    if (this.#phase === 'over' && this.#signal?.aborted) this.cancel(CANCELLED);
+  }
+
+  /** Only a wire that does not hold comes here. What waits is read first (S4). */
+  #overflow(): void {
+    this.#exchange?.cancel();
+    this.fail(fault('stream-overflow', `More than ${OVERFLOW_BYTES} bytes came after the platform was told to pause.`));
   }
 
   /** Whoever comes after the end hears of it at once. */
   #await(waiter: Waiter): void {
     if (this.#waiter !== undefined) return waiter.reject(new TypeError('A byte stream has one reader.'));
     this.#waiter = waiter;
-    if (this.#phase === 'over' && this.#first === this.#queue.length) this.#wake();
+    if (this.#isOver && this.#first === this.#queue.length) this.#wake();
   }
 
   /** What it throws is its caller's, and never the wire's. */
@@ -280,14 +309,14 @@ class Pump implements WireSink {
   #wake(): void {
     const waiter = this.#dismiss();
     if (waiter === undefined) return;
-    const failure = this.#failure;
-    this.#failure = undefined;
+    const failure = this.#phase === 'told' ? undefined : this.#failure;
+    this.#phase = 'told';
     if (failure === undefined) waiter.resolve(DONE);
     else waiter.reject(new FaultError(failure));
   }
 
   #finish(failure: Fault | undefined): void {
-    if (this.#phase === 'over') return;
+    if (this.#isOver) return;
     this.#phase = 'over';
     this.#failure = failure;
     this.#release();
@@ -305,9 +334,10 @@ class Pump implements WireSink {
     this.bufferedBytes += bytes;
     if (!this.#held && this.bufferedBytes > this.#high) {
       this.#held = true;
+      this.#bytesInHold = 0;
       this.pauses++;
       this.#exchange?.hold();
-    } else if (this.#held && this.bufferedBytes < this.#low) {
+    } else if (this.#held && (this.bufferedBytes < this.#low || this.bufferedBytes === 0)) {
       this.#held = false;
       this.#exchange?.flow();
     }

@@ -53,8 +53,11 @@ const LINGER_MS = 30_000;
 const LINGER_MAX = 8;
 const WORST_FIRST: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live'];
 
-export function createClient(options: ClientOptions): HoldfastClient {
-  return new Client(options);
+export const createClient = (options: ClientOptions): HoldfastClient => createClientOver(fetchTransport, options);
+
+/** `makeTransport`: the platform's, for options without one. */
+export function createClientOver(makeTransport: () => Transport, options: ClientOptions): HoldfastClient {
+  return new Client(options, makeTransport);
 }
 
 const endAll = (ends: readonly (() => void)[]): void => ends.forEach((end) => end());
@@ -83,7 +86,7 @@ class Client implements HoldfastClient {
   #offline: boolean;
   #closed: Fault | undefined;
 
-  constructor(options: ClientOptions) {
+  constructor(options: ClientOptions, makeTransport: () => Transport) {
     this.#options = options;
     const ports: Ports = {
       clock: systemClock,
@@ -94,7 +97,7 @@ class Client implements HoldfastClient {
     const frames = options.ports?.frames ?? pageFrames(ports.clock);
     const { onError = (error) => console.error(error) } = options;
     const credentials = options.credentials ?? credentialsFrom(options.token);
-    const transport = options.transport ?? fetchTransport();
+    const transport = options.transport ?? makeTransport();
     const baseUrl = options.baseUrl.replace(/\/+$/, '');
     const base = { transport, baseUrl, ports, ...(credentials === undefined ? {} : { credentials }) };
 

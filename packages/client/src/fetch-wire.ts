@@ -1,6 +1,7 @@
 /**
- * The wire over `fetch`: browsers, Bun, Deno, workers. The platform pools the sockets, so a connection is only a scope:
- * closing it aborts what runs in it, and that is all there is to close.
+ * The wire over `fetch`: browsers, workers, React Native, and a `fetch` of the caller's. The platform pools the sockets, so a
+ * connection is only a scope: closing it aborts what runs in it, and that is all there is to close. Node, Bun and Deno have a
+ * wire of their own (`node/http-wire.ts`).
  *
  * F1. One loop reads the body. Not reading is the pause: the platform's own buffer fills (a few MiB) and TCP slows the peer.
  * F2. After `cancel` every rejection that the platform still makes is taken here and told nobody.
@@ -18,11 +19,19 @@ export interface FetchOptions {
   readonly credentials?: NonNullable<RequestInit['credentials']>;
 }
 
-export function fetchTransport(options: FetchOptions = {}): Transport {
+/**
+ * What the end of a body without a length says. In Node and Bun it may be a reset as well, which their `fetch` does not tell apart.
+ */
+export type LengthlessEnd = 'complete' | 'disconnected';
+
+/** Over `fetch`. In Node and Bun it is `nodeTransport()` unless a `fetch` is given. */
+export const fetchTransport = (options: FetchOptions = {}): Transport => fetchTransportWith(options, 'complete');
+
+export function fetchTransportWith(options: FetchOptions, lengthlessEnd: LengthlessEnd): Transport {
   const { fetch = globalThis.fetch, credentials = 'same-origin' } = options;
   const scope: WireConnection = {
     send(request, sink) {
-      const exchange = new FetchExchange(sink);
+      const exchange = new FetchExchange(sink, lengthlessEnd);
       void exchange.run(request, fetch, credentials);
       return exchange;
     },
@@ -34,12 +43,14 @@ export function fetchTransport(options: FetchOptions = {}): Transport {
 class FetchExchange implements WireExchange {
   readonly #abort = new AbortController();
   readonly #sink: WireSink;
+  readonly #lengthlessEnd: LengthlessEnd;
   #held = false;
   #over = false;
   #wake: (() => void) | undefined;
 
-  constructor(sink: WireSink) {
+  constructor(sink: WireSink, lengthlessEnd: LengthlessEnd) {
     this.#sink = sink;
+    this.#lengthlessEnd = lengthlessEnd;
   }
 
   hold(): void {
@@ -79,7 +90,9 @@ class FetchExchange implements WireExchange {
       if (this.#over) return;
       this.#sink.head(response.status, response.headers);
       if (response.body !== null) await this.#read(response.body.getReader());
-      if (this.#finish()) this.#sink.end();
+      if (!this.#finish()) return;
+      if (this.#lengthlessEnd === 'disconnected' && endsWithItsSocket(response)) this.#sink.fail(CUT_OR_ENDED);
+      else this.#sink.end();
     } catch (error) {
       if (this.#finish()) this.#sink.fail(faultOf(error, url, init)); // F2
     }
@@ -111,6 +124,16 @@ class FetchExchange implements WireExchange {
     return first;
   }
 }
+
+/** A response that a program made (in process, in a test) has no address, and no socket. */
+const endsWithItsSocket = ({ url, body, headers }: Response): boolean =>
+  url !== '' && body !== null && headers.get('content-length') === null && headers.get('transfer-encoding') === null;
+
+const CUT_OR_ENDED = fault(
+  'disconnected',
+  'The body has no length and its connection ended. The fetch of this platform does not tell that from a reset; ' +
+    'leave out `fetch`, and the default transport does.',
+);
 
 /** The platform gives one `TypeError` to a lost network and to a request that cannot be: only building it again tells. */
 function faultOf(error: unknown, url: string, init: RequestInit): Fault {

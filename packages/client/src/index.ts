@@ -1,5 +1,5 @@
 export { BtwClient, type Btw, type BtwClientOptions, type BtwState } from './btw.ts';
-export { openByteStream, SafeByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
+export { SafeByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
 export { systemClock } from './clock.ts';
 export {
   createCredentials,
@@ -22,6 +22,7 @@ export { pageLifecycle, silentLifecycle } from './lifecycle.ts';
 export type { Clock, Hint, Lifecycle, Ports, Random, Timer } from './ports.ts';
 export { openWithCredentials, streamPostWithRetry, type AuthorizedResponse, type PostRequest } from './post.ts';
 export { faultOfResponse } from './problem.ts';
+export { openByteStream, type OpenByteStream } from './open-byte-stream.ts';
 export { openSharedStream, type SharedStreamOptions } from './shared-stream.ts';
 export { createTransport, type Connection, type OwnedConnection, type Transport } from './transport.ts';
 export type * from './api.ts';

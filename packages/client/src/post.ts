@@ -1,6 +1,7 @@
 /** Byte streams that survive one expired token (A10, `authorize.ts`). */
 import { authorized } from './authorize.ts';
 import { openByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
+import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
 import type { Connection } from './transport.ts';
 
@@ -41,6 +42,11 @@ export function openWithCredentials(
 }
 
 const DRAIN_BYTES_MAX = 65_536;
+const DRAIN_MS_MAX = 1_000;
 
-/** Above the limit a new socket is cheaper than the rest. A body that breaks off says no less than its status did. */
-const drain = ({ body }: ByteStreamResponse): Promise<string> => body.text(DRAIN_BYTES_MAX).catch(() => '');
+/** Above the limits a new socket is cheaper than the rest. A body that breaks off says no less than its status did. */
+async function drain({ body }: ByteStreamResponse): Promise<void> {
+  const limit = systemClock.after(DRAIN_MS_MAX, () => body.cancel());
+  await body.text(DRAIN_BYTES_MAX).catch(() => '');
+  limit.cancel();
+}

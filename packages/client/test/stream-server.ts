@@ -150,11 +150,14 @@ const routes: Readonly<Record<string, Route>> = {
       if (url.searchParams.get('end') !== 'hang') response.end();
     });
   },
-  /** 200 with the body back for the bearer `good`, otherwise 401 with a body of `bytes`. */
+  /** 200 with the body back for the bearer `good`, otherwise 401 with a body of `bytes`; `end=hang`: of which there would be more. */
   '/guarded': (url, request, response) => {
     void readBody(request).then((body) => {
       if (request.headers.authorization === 'Bearer good') response.end(body);
-      else response.writeHead(401).end('x'.repeat(Number(url.searchParams.get('bytes') ?? 10)));
+      else {
+        response.writeHead(401).write('x'.repeat(Number(url.searchParams.get('bytes') ?? 10)));
+        if (url.searchParams.get('end') !== 'hang') response.end();
+      }
     });
   },
   '/status': (url, _request, response) => void response.writeHead(Number(url.searchParams.get('status'))).end('body'),

@@ -1,4 +1,4 @@
-import { FaultError, type FaultKind } from '@holdfast/protocol/fault';
+import { FaultError, type Fault, type FaultKind } from '@holdfast/protocol/fault';
 
 import {
   openByteStream,
@@ -221,6 +221,122 @@ export const byteStreamCases: readonly ByteStreamCase[] = [
     equal(await readPattern(body), 4 * MIB, 'bytes');
     equal(body.bufferedBytes, 0, 'what waits at the end');
   }),
+  test('R112: marks that cannot be are refused before anything is sent, and the fault names the value', async (setting) => {
+    await using connection = setting.transport.open();
+    const refused: readonly (readonly [Partial<ByteStreamRequest>, string])[] = [
+      [{ highWaterBytes: Number.NaN }, 'highWaterBytes is NaN'],
+      [{ highWaterBytes: -1 }, 'highWaterBytes is -1'],
+      [{ highWaterBytes: Infinity }, 'highWaterBytes is Infinity'],
+      [{ highWaterBytes: 1.5 }, 'highWaterBytes is 1.5'],
+      [{ lowWaterBytes: Number.NaN }, 'lowWaterBytes is NaN'],
+      [{ lowWaterBytes: -4096 }, 'lowWaterBytes is -4096'],
+      [{ highWaterBytes: 1000, lowWaterBytes: 1001 }, 'lowWaterBytes is 1001'],
+      [{ lowWaterBytes: 2 * MIB }, `lowWaterBytes is ${2 * MIB}`],
+      [{ body: {} as string }, 'body is an object'],
+      [{ signal: {} as AbortSignal }, 'signal is an object'],
+      [{ url: undefined as unknown as string }, 'url is undefined'],
+    ];
+    for (const [options, named] of refused) {
+      const failure = await failureOf(open(setting, connection, '/bytes', {}, options));
+      equal(failure?.kind, 'invalid-request', named);
+      holds(failure?.detail.includes(named) === true, `'${failure?.detail}' names '${named}'`);
+    }
+    equal((await facts(setting)).requests, 0, 'requests that the server saw');
+  }),
+  test('R112: at the least marks every byte comes, and the empty queue goes on', async (setting) => {
+    for (const [highWaterBytes, lowWaterBytes] of [
+      [0, 0],
+      [1, 0],
+      [1, 1],
+      [65_536, 0],
+      [65_536, 65_536],
+      [1000, undefined],
+    ] as const) {
+      await using connection = setting.transport.open();
+      const marks = { highWaterBytes, ...(lowWaterBytes === undefined ? {} : { lowWaterBytes }) };
+      const its = apart(setting, `${highWaterBytes}-${lowWaterBytes}`);
+      const { body } = await open(its, connection, '/bytes', { bytes: 300_000, chunk: 7000 }, marks);
+      await tick(setting, 5);
+      equal(await readPattern(body), 300_000, `bytes at ${highWaterBytes} and ${lowWaterBytes}`);
+    }
+  }),
+  test('R112: a limit that is no number is refused by the reader that takes it', async (setting) => {
+    for (const read of [
+      (body: SafeByteStream) => body.text(Number.NaN),
+      (body: SafeByteStream) => body.lines(-1).next(),
+      (body: SafeByteStream) => body.events({ lineCharsMax: Number.NaN }).next(),
+      (body: SafeByteStream) => body.events({ eventCharsMax: '9' as unknown as number }).next(),
+    ]) {
+      await using connection = setting.transport.open();
+      const { body } = await open(setting, connection, '/status', { status: 200 });
+      equal(await faultOf(read(body)), 'invalid-request', 'fault');
+    }
+  }),
+  test('R113: a cancel at any instant around the last byte is heard as cancelled, once', async (setting) => {
+    for (let instant = 0; instant < 12; instant++) {
+      await using connection = setting.transport.open();
+      const stop = new AbortController();
+      const its = apart(setting, instant);
+      const { body } = await open(its, connection, '/bytes', { bytes: 50_000 }, { signal: stop.signal });
+      while (body.bufferedBytes < 50_000) await tick(setting, 1);
+      for (let i = 0; i < instant; i++) await (i < 8 ? undefined : tick(setting, 5));
+      if (instant % 2 === 0) body.cancel();
+      else stop.abort();
+      const { bytes, kind } = await readToFault(body);
+      equal(`${bytes} ${kind}`, '0 cancelled', `bytes and fault at instant ${instant}`);
+      equal((await readToFault(body)).kind, 'none', 'afterwards');
+    }
+  }),
+  test('R113: a body of which a part was read hears cancelled, one that was read to its end does not', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 200_000 });
+    while (body.bufferedBytes < 200_000) await tick(setting, 1);
+    const reader = body[Symbol.asyncIterator]();
+    holds((await reader.next()).value !== undefined, 'a first piece');
+    await tick(setting, 5);
+    body.cancel();
+    equal((await readToFault(body)).kind, 'cancelled', 'fault of the half-read one');
+    const { body: whole } = await open(apart(setting, 'whole'), connection, '/bytes', { bytes: 1000 });
+    equal(await readPattern(whole), 1000, 'bytes');
+    whole.cancel();
+    equal((await readToFault(whole)).kind, 'none', 'after the end');
+  }),
+  test('A6: a cancel drops the queue: nothing of it is held or read', async (setting) => {
+    await using connection = setting.transport.open();
+    const { body } = await open(setting, connection, '/bytes', { bytes: 300_000, end: 'hang' });
+    while (body.bufferedBytes < 300_000) await tick(setting, 1);
+    body.cancel();
+    equal(body.bufferedBytes, 0, 'what waits');
+    const { bytes, kind } = await readToFault(body);
+    equal(`${bytes} ${kind}`, '0 cancelled', 'bytes and fault');
+    const { body: left } = await open(apart(setting, 'left'), connection, '/bytes', { bytes: 300_000, end: 'hang' });
+    while (left.bufferedBytes < 300_000) await tick(setting, 1);
+    for await (const _ of left) break;
+    equal(left.bufferedBytes, 0, 'what waits after a break');
+    equal(await readPattern(left), 0, 'bytes after a break');
+  }),
+  test('A9: a signal that outlives its requests has no listener of theirs', async (setting) => {
+    const [signal, listeners] = countedSignal();
+    const connection = setting.transport.open();
+    const { body } = await open(apart(setting, 'open'), connection, '/bytes', { bytes: 10, end: 'hang' }, { signal });
+    equal(listeners(), 1, 'listeners of an open body');
+    for await (const _ of body) break;
+    equal(listeners(), 0, 'listeners after a break');
+    const whole = await open(apart(setting, 'whole'), connection, '/bytes', { bytes: 1000 }, { signal });
+    equal(await readPattern(whole.body), 1000, 'bytes');
+    equal(listeners(), 0, 'listeners after the end');
+    const unread = await open(apart(setting, 'unread'), connection, '/bytes', { bytes: 1000 }, { signal });
+    while (listeners() > 0) await tick(setting, 1);
+    equal(unread.body.bufferedBytes, 1000, 'what waits in a body that is not read');
+    (await open(setting, connection, '/head', {}, { signal })).body.cancel();
+    equal(listeners(), 0, 'listeners after a cancel');
+    equal(await faultOf(openByteStream(connection, { url: setting.deadUrl, signal })), 'disconnected', 'fault');
+    equal(listeners(), 0, 'listeners after a failed open');
+    const never = open(setting, connection, '/never', {}, { signal });
+    connection.close();
+    equal(await faultOf(never), 'cancelled', 'fault');
+    equal(listeners(), 0, 'listeners after a close');
+  }),
   test('A8: lines over any chunking: split UTF-8, CRLF, CR, a byte order mark, no final newline', async (setting) => {
     await using connection = setting.transport.open();
     const text = '\uFEFFeins\r\nzwei\rdrei\n\n漢字🎉\r\r\n\uFEFFfünf\nlast';
@@ -264,6 +380,20 @@ export const byteStreamCases: readonly ByteStreamCase[] = [
     equal(refreshes, 1, 'refreshes');
     equal((await facts(setting)).requests, 6, 'requests');
   }),
+  test('A10: of a 401 up to 64 KiB are drained; one that goes on, or stops half way, is cut', async (setting) => {
+    for (const [bytes, index] of [
+      [65_537, 1],
+      [10, 2],
+    ] as const) {
+      await using connection = setting.transport.open();
+      const refresh = async (): Promise<{ kind: 'renewed'; token: string }> => ({ kind: 'renewed', token: 'good' });
+      const credentials = createCredentials({ token: 'stale', refresh });
+      const url = at(setting, '/guarded', { bytes, end: 'hang' });
+      const { status, body } = await streamPostWithRetry(connection, { url, json: index }, credentials);
+      equal(`${status} ${await body.text()}`, `200 ${index}`, 'answer');
+      await facts(setting, 'closed', index);
+    }
+  }),
   test('A10: a second 401 and a refused refresh are terminal, one that did not get through is not', async (setting) => {
     await using connection = setting.transport.open();
     const post = (refresh?: Parameters<typeof createCredentials>[0]['refresh']): Promise<unknown> =>
@@ -284,6 +414,9 @@ function at({ origin, key }: Setting, path: string, query: Readonly<Record<strin
   const entries = Object.entries({ key, ...query }).map(([name, value]) => `${name}=${encodeURIComponent(value)}`);
   return `${origin}${path}?${entries.join('&')}`;
 }
+
+/** The server counts what it sends by key: for a further request in one case. */
+const apart = (setting: Setting, name: string | number): Setting => ({ ...setting, key: `${setting.key}-${name}` });
 
 function open(
   setting: Setting,
@@ -360,13 +493,34 @@ async function readToFault(body: SafeByteStream): Promise<{ bytes: number; kind:
 }
 
 async function faultOf(task: Promise<unknown>): Promise<FaultKind | 'none'> {
+  return (await failureOf(task))?.kind ?? 'none';
+}
+
+async function failureOf(task: Promise<unknown>): Promise<Fault | undefined> {
   try {
     await task;
-    return 'none';
+    return undefined;
   } catch (error) {
-    if (error instanceof FaultError) return error.fault.kind;
+    if (error instanceof FaultError) return error.fault;
     throw error;
   }
+}
+
+/** Its listeners that were added and not removed. */
+function countedSignal(): [AbortSignal, () => number] {
+  const { signal } = new AbortController();
+  const added = new Set<unknown>();
+  const add = signal.addEventListener.bind(signal);
+  const remove = signal.removeEventListener.bind(signal);
+  signal.addEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
+    added.add(listener);
+    add(type, listener);
+  };
+  signal.removeEventListener = (type: string, listener: EventListenerOrEventListenerObject) => {
+    added.delete(listener);
+    remove(type, listener);
+  };
+  return [signal, () => added.size];
 }
 
 function tick({ clock }: Setting, delayMs: number): Promise<void> {
