@@ -19,6 +19,7 @@ const { values } = parseArgs({
     'no-sync': { type: 'boolean', default: false },
     pauses: { type: 'string' },
     failovers: { type: 'string' },
+    'clock-steps': { type: 'string' },
     'database-kills': { type: 'string' },
     help: { type: 'boolean', default: false },
   },
@@ -30,7 +31,8 @@ const seed = Number(values.seed ?? Date.now() % 1_000_000);
 const pauses = Number(values.pauses ?? Math.floor(kills / 4));
 const failovers = Number(values.failovers ?? Math.floor(kills / 20));
 const databaseKills = Number(values['database-kills'] ?? Math.floor(kills / 20));
-const gatewayKills = kills - pauses - failovers - databaseKills;
+const clockSteps = Number(values['clock-steps'] ?? Math.floor(kills / 20));
+const gatewayKills = kills - pauses - failovers - databaseKills - clockSteps;
 const isMany = values.store === 'postgres';
 
 if (
@@ -38,7 +40,7 @@ if (
   !(kills > 0) ||
   !Number.isInteger(seed) ||
   !['sqlite', 'postgres'].includes(values.store) ||
-  (isMany ? values.power || !(Math.min(pauses, failovers, databaseKills, gatewayKills) >= 0) : false)
+  (isMany ? values.power || !(Math.min(pauses, failovers, databaseKills, clockSteps, gatewayKills) >= 0) : false)
 ) {
   console.error('npm run crash -- --kills N [--seed S] [--store sqlite|postgres] [--power] [--no-sync]');
   console.error(
@@ -49,6 +51,7 @@ if (
     '  --pauses N          of the kills (postgres): a node stops for longer than its lease; default a quarter',
   );
   console.error('  --failovers N       of the kills: the database fails over to its standby; default a twentieth');
+  console.error('  --clock-steps N     of the kills: the wall clock of a node steps by an hour; default a twentieth');
   console.error('  --database-kills N  of the kills: the database is killed and comes back; default a twentieth');
   process.exit(values.help ? 0 : 2);
 }
@@ -59,6 +62,7 @@ const result: Judgement = isMany
   ? await storm({
       kills: gatewayKills,
       pauses,
+      clockSteps,
       failovers,
       databaseKills,
       seed,

@@ -4,6 +4,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 
 const BIN = new URL('../../../../apps/cli/bin/holdfast.mjs', import.meta.url).pathname;
+/** `kill('SIGUSR2')` of a gateway with this in its environment steps its wall clock. */
+export const STEPPED_CLOCK: Readonly<Record<string, string>> = {
+  NODE_OPTIONS: `--import=${new URL('stepped-clock.ts', import.meta.url).href}`,
+};
 export const TOKEN = 'hf_crash_run_token';
 
 /** It does not start on the data that it is given. */
@@ -14,7 +18,7 @@ export interface GatewayProcess {
   readonly pid: number | undefined;
   /** Resolves when it is gone, with what it said on standard error. */
   readonly gone: Promise<string>;
-  kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT'): void;
+  kill(signal: 'SIGKILL' | 'SIGTERM' | 'SIGSTOP' | 'SIGCONT' | 'SIGUSR2'): void;
 }
 
 export async function startGateway(env: Readonly<Record<string, string>>): Promise<GatewayProcess> {

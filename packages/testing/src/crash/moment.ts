@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Person } from './load.ts';
 
-export type EntryMoment = 'commit' | 'turn-start' | 'tool-start' | 'prompt-open' | 'turn-end';
+export type EntryMoment = 'commit' | 'text-delta' | 'turn-start' | 'tool-start' | 'prompt-open' | 'turn-end';
 
 /** A moment that does not come in time is any moment. */
 export async function untilEntry(type: EntryMoment, people: readonly Person[], waitMs: number): Promise<void> {

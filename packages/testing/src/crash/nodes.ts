@@ -76,6 +76,11 @@ export class Nodes {
     gateway.kill('SIGCONT');
   }
 
+  /** Its wall clock goes an hour forward, or back again. */
+  async stepClock(node: number): Promise<void> {
+    this.gateway(node).kill('SIGUSR2');
+  }
+
   /** The one that runs most turns now, of these. */
   async busiest(among: readonly number[]): Promise<number> {
     const running = await Promise.all(among.map(async (node) => ({ node, turns: await turnsOf(this.gateway(node)) })));

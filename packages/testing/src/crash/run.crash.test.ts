@@ -29,7 +29,7 @@ test('a store that never synced would not survive the power cuts', async () => {
 });
 
 test('R9, R25, R36: a storm over three nodes on PostgreSQL: kills, a deploy, a pause beyond the lease, the database killed and failed over', async () => {
-  const result = await storm({ kills: 6, pauses: 1, databaseKills: 1, failovers: 1, seed: seed + 2 });
+  const result = await storm({ kills: 6, pauses: 1, clockSteps: 1, databaseKills: 1, failovers: 1, seed: seed + 2 });
   expect({ ...judged(result), stale: result.stale }).toEqual({ ...whole, stale: [] });
   expect(result.acknowledged).toBeGreaterThan(20);
 }, 600_000);

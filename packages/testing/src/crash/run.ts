@@ -1,7 +1,7 @@
 /**
  * A crash run: a real gateway on SQLite, under load from real clients, is killed again and again, and started again on what is left.
  *
- * Stages of a round: ready → load → the moment (a random one, while a message is committed, right after a turn's start, a tool's, a
+ * Stages of a round: ready → load → in one of three rounds a standstill (SIGSTOP) or a step of the wall clock → the moment (a random one, while a message is committed, right after a turn's start, a tool's, a
  * prompt's or a turn's end, or in mid-drain) → the end (`kill -9`, or a power cut) → the data as the end leaves it → start. After the
  * last round everything comes to rest, and the logs are judged (`judge.ts`).
  */
@@ -11,7 +11,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { openRecorder, type Recorder } from '../power/recorder.ts';
 import { seeded } from '../power/seeded.ts';
-import { GatewayBroken, startGateway, type GatewayProcess } from './gateway.ts';
+import { GatewayBroken, startGateway, STEPPED_CLOCK, type GatewayProcess } from './gateway.ts';
 import { judgeRun, type Judgement } from './judge.ts';
 import { Person, type Service } from './load.ts';
 import { untilEntry } from './moment.ts';
@@ -29,6 +29,8 @@ export interface CrashOptions {
 }
 
 export interface CrashResult extends Judgement {
+  /** What happened to a gateway before its end. */
+  readonly incidents: Readonly<Record<Incident, number>>;
   readonly kills: number;
   readonly seed: number;
   readonly moments: Readonly<Record<string, number>>;
@@ -36,6 +38,11 @@ export interface CrashResult extends Judgement {
 
 const MOMENTS = ['any', 'any', 'commit', 'turn-start', 'tool-start', 'prompt-open', 'turn-end', 'drain'] as const;
 type Moment = (typeof MOMENTS)[number];
+
+const INCIDENTS = ['standstill', 'clock-step'] as const;
+type Incident = (typeof INCIDENTS)[number];
+const INCIDENT_SHARE = 1 / 3;
+const STANDSTILL_MAX_MS = 2_000;
 
 export async function crashRun({
   kills,
@@ -54,6 +61,7 @@ export async function crashRun({
   const people = Array.from({ length: sessions }, (_, n) => new Person(`s_${seed}_${n}`, service, sceneOf(n)));
   const loads = people.flatMap((person) => [person.send(3), person.read()]);
   const moments: Record<string, number> = {};
+  const incidents: Record<Incident, number> = { standstill: 0, 'clock-step': 0 };
   let data = path.join(dir, 'data-0');
   await mkdir(data);
   const env = (): Record<string, string> => ({
@@ -61,6 +69,7 @@ export async function crashRun({
     HOLDFAST_WORKSPACE: workspace,
     HOLDFAST_MODEL_TOOLS: 'shell',
     HOLDFAST_DRAIN_MS: '2000',
+    ...(mode === 'kill' ? STEPPED_CLOCK : {}),
   });
 
   try {
@@ -72,6 +81,11 @@ export async function crashRun({
         ...(noSync ? { POWER_CUT_NO_SYNC: '1' } : {}),
       });
       service.url = gateway.url;
+      if (mode === 'kill' && random() < INCIDENT_SHARE) {
+        const incident = INCIDENTS[Math.floor(random() * INCIDENTS.length)] ?? 'standstill';
+        incidents[incident] += 1;
+        await suffer(incident, gateway, random);
+      }
       const moment = MOMENTS[Math.floor(random() * MOMENTS.length)] ?? 'any';
       moments[moment] = (moments[moment] ?? 0) + 1;
       await theMoment(moment, people, gateway, random);
@@ -89,17 +103,25 @@ export async function crashRun({
     const toolLines = (await readFile(toolFile, 'utf8').catch(() => '')).split('\n').filter((line) => line !== '');
     last.kill('SIGTERM');
     await last.gone;
-    return { kills, seed, moments, ...judgeRun(people, logs, toolLines) };
+    return { kills, seed, moments, incidents, ...judgeRun(people, logs, toolLines) };
   } catch (error) {
     if (!(error instanceof GatewayBroken)) throw error;
     // What does not start again has lost everything.
     const nothing = { doubled: [], reordered: [], stuck: [], wrong: [], turns: 0, interrupted: 0, seen: 0 };
     const acknowledged = people.reduce((sum, person) => sum + person.acknowledged.length, 0);
-    return { kills, seed, moments, acknowledged, ...nothing, lost: [error.message] };
+    return { kills, seed, moments, incidents, acknowledged, ...nothing, lost: [error.message] };
   } finally {
     for (const person of people) person.stop();
     await rm(dir, { recursive: true, force: true });
   }
+}
+
+async function suffer(incident: Incident, gateway: GatewayProcess, random: () => number): Promise<void> {
+  await sleep(random() * 300);
+  if (incident === 'clock-step') return gateway.kill('SIGUSR2');
+  gateway.kill('SIGSTOP');
+  await sleep(random() * STANDSTILL_MAX_MS);
+  gateway.kill('SIGCONT');
 }
 
 async function theMoment(

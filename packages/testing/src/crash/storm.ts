@@ -14,6 +14,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { seeded } from '../power/seeded.ts';
 import { Database } from './database.ts';
+import { STEPPED_CLOCK } from './gateway.ts';
 import { judgeRun, type Judgement } from './judge.ts';
 import { Person, type Service } from './load.ts';
 import { untilEntry, type EntryMoment } from './moment.ts';
@@ -25,6 +26,8 @@ export interface StormOptions {
   readonly kills: number;
   /** A node is stopped for longer than its lease. */
   readonly pauses: number;
+  /** The wall clock of a node steps by an hour. */
+  readonly clockSteps?: number;
   readonly databaseKills: number;
   readonly failovers: number;
   readonly seed: number;
@@ -32,7 +35,7 @@ export interface StormOptions {
   readonly onEvent?: (event: StormEvent, number: number) => void;
 }
 
-export type StormEvent = 'kill' | 'deploy' | 'pause' | 'database-kill' | 'failover';
+export type StormEvent = 'kill' | 'deploy' | 'pause' | 'clock-step' | 'database-kill' | 'failover';
 
 export interface StormResult extends Judgement {
   readonly seed: number;
@@ -63,6 +66,7 @@ export async function storm({ seed, sessions = 6, onEvent, ...counts }: StormOpt
       HOLDFAST_MODEL_TOOLS: 'shell',
       HOLDFAST_DRAIN_MS: '2000',
       HOLDFAST_LEASE_MS: String(LEASE_MS),
+      ...STEPPED_CLOCK,
     })),
     (it) => it.stop(),
   );
@@ -119,6 +123,8 @@ class Weather {
         return this.#nodes.roll(this.#someNode());
       case 'pause':
         return this.#pauseNext();
+      case 'clock-step':
+        return this.#nodes.stepClock(this.#someNode());
       case 'database-kill':
         return this.#database.killAndRestart();
       case 'failover':
@@ -149,7 +155,13 @@ class Weather {
 const DEPLOYS = 0.2;
 
 function scheduleOf(
-  { kills, pauses, databaseKills, failovers }: Pick<StormOptions, 'kills' | 'pauses' | 'databaseKills' | 'failovers'>,
+  {
+    kills,
+    pauses,
+    clockSteps = 0,
+    databaseKills,
+    failovers,
+  }: Pick<StormOptions, 'kills' | 'pauses' | 'clockSteps' | 'databaseKills' | 'failovers'>,
   random: () => number,
 ): readonly StormEvent[] {
   const deploys = Math.round(kills * DEPLOYS);
@@ -157,6 +169,7 @@ function scheduleOf(
     kill: kills - deploys,
     deploy: deploys,
     pause: pauses,
+    'clock-step': clockSteps,
     'database-kill': databaseKills,
     failover: failovers,
   };
@@ -167,7 +180,7 @@ function scheduleOf(
 }
 
 function countsOf(events: readonly StormEvent[]): Record<StormEvent, number> {
-  const counts = { kill: 0, deploy: 0, pause: 0, 'database-kill': 0, failover: 0 };
+  const counts = { kill: 0, deploy: 0, pause: 0, 'clock-step': 0, 'database-kill': 0, failover: 0 };
   for (const event of events) counts[event] += 1;
   return counts;
 }
