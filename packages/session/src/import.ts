@@ -5,7 +5,8 @@
  *    commands keep their authors.
  * 2. Nothing starts by being imported: a turn that ran ends `interrupted`, what waited in the queue is withdrawn.
  * 3. No permission comes along: an approval for a session or for always counts as one for once. A file is somebody else's word.
- * 4. Rows are made as the owner would have made them, turn by turn, so that pages and search know all of them.
+ * 4. The rows of its turns are made by its first owner, from the log (`rebuild.ts`): only there do entries have their time. What holds its
+ *    files comes at once.
  */
 import { crc32 } from 'node:zlib';
 import {
@@ -19,7 +20,7 @@ import {
   type View,
 } from '@holdfast/protocol';
 import type { RowChange } from '@holdfast/log';
-import { NO_ROWS, rowsFor, type RowState } from './rows.ts';
+import { BLOB_TABLE, NO_ROWS, rowsFor, sessionRow, type RowState } from './rows.ts';
 import { encodeEntry } from './service.ts';
 
 export type Opening = Extract<Command, { type: 'session-open' }>;
@@ -44,8 +45,8 @@ export function importedSession(opening: Opening, entries: readonly EntryBody[],
     if (body.type !== 'stream-end') return;
     const derived = rowsFor(opening.sessionId, view, crc32(bytes), state);
     state = derived.state;
-    // Rule 4. A later row of the same name takes the place of an earlier one.
-    for (const row of derived.rows) rows.set(`${row.table}/${row.key}`, row);
+    // Rule 4.
+    for (const row of derived.rows) if (row.table === BLOB_TABLE) rows.set(row.key, row);
   };
 
   const [first] = entries;
@@ -53,9 +54,9 @@ export function importedSession(opening: Opening, entries: readonly EntryBody[],
   take({ ...present({ title, agent, model }), ...opening });
   for (const entry of entries) if (entry.type !== 'session-open') take(withoutGrant(entry));
   for (const entry of restOf(view, opening)) take(entry);
-  for (const row of rowsFor(opening.sessionId, view, crc32(records.at(-1)!), { ...state, summary: '' }).rows)
-    rows.set(`${row.table}/${row.key}`, row);
-  return { records, rows: [...rows.values()], summary: summaryOf(opening.sessionId, view) };
+  const summary = summaryOf(opening.sessionId, view);
+  const line = sessionRow(summary, view, { rowedSeq: 0, checkpointSeq: 0 });
+  return { records, rows: [...rows.values(), line], summary };
 }
 
 /** Rule 3. */

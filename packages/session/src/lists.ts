@@ -7,7 +7,7 @@
 import type { SessionId, SessionSummary, Subject } from '@holdfast/protocol';
 import type { Log, Row } from '@holdfast/log';
 import { faultOf, refused } from './refusal.ts';
-import { decodeRow, sessionIdOf, SESSION_TABLE, streamOf, TURN_TABLE } from './rows.ts';
+import { sessionIdOf, SESSION_TABLE, streamOf, summaryIn, TURN_TABLE } from './rows.ts';
 import type { FeedItem, Result, SessionService } from './service.ts';
 
 export class Lists {
@@ -24,7 +24,7 @@ export class Lists {
 
   async summary(sessionId: SessionId): Promise<Result<{ readonly summary: SessionSummary }>> {
     const row = await this.#log.rows.get(SESSION_TABLE, streamOf(sessionId), SESSION_TABLE);
-    if (row?.value !== undefined) return { kind: 'ok', summary: publicSummary(row) };
+    if (row?.value !== undefined) return { kind: 'ok', summary: summaryIn(row) };
     const state = await this.#log.stat(streamOf(sessionId));
     return refused(faultOf(state.kind === 'state' ? { kind: 'missing' } : state, sessionId));
   }
@@ -46,7 +46,7 @@ export class Lists {
       ...(before === undefined ? {} : { before }),
     });
     const last = rows.at(-1);
-    return { sessions: rows.map(publicSummary), next: rows.length < limit || last === undefined ? null : last.order };
+    return { sessions: rows.map(summaryIn), next: rows.length < limit || last === undefined ? null : last.order };
   }
 
   async #search(words: string, group: { readonly group?: string }, limit: number): Promise<readonly SessionSummary[]> {
@@ -56,7 +56,7 @@ export class Lists {
     ]);
     const streams = [...new Set([...titled, ...said].map((row) => row.stream))].slice(0, limit);
     const rows = await Promise.all(streams.map((stream) => this.#log.rows.get(SESSION_TABLE, stream, SESSION_TABLE)));
-    return rows.filter((row) => row?.value !== undefined).map((row) => publicSummary(row as Row));
+    return rows.filter((row) => row?.value !== undefined).map((row) => summaryIn(row as Row));
   }
 
   async feed({
@@ -77,7 +77,7 @@ export class Lists {
     return rows.map((row) =>
       row.value === undefined
         ? { kind: 'deleted', rev: row.rev, sessionId: sessionIdOf(row.stream), owner: row.group ?? '' }
-        : { kind: 'session', rev: row.rev, summary: publicSummary(row) },
+        : { kind: 'session', rev: row.rev, summary: summaryIn(row) },
     );
   }
 
@@ -88,9 +88,4 @@ export class Lists {
   watchFeed(onChange: () => void): () => void {
     return this.#log.rows.watch(onChange);
   }
-}
-
-function publicSummary(row: Row): SessionSummary {
-  const { checkpointSeq: _internal, ...summary } = decodeRow<SessionSummary & { readonly checkpointSeq?: number }>(row);
-  return summary;
 }

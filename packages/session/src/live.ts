@@ -22,7 +22,7 @@ import {
 } from '@holdfast/protocol';
 import type { Delivery, Log, LogRecord, Refused, SubscribeOptions, Subscription } from '@holdfast/log';
 import type { Clock, Timer } from './clock.ts';
-import { loadCheckpoint, streamOf } from './rows.ts';
+import { isCheckpointDue, loadCheckpoint, streamOf } from './rows.ts';
 import { decodeEntry } from './service.ts';
 
 const VERDICTS_MAX = 256;
@@ -197,11 +197,14 @@ interface Shared {
 export class LiveSessions {
   readonly #log: Log;
   readonly #clock: Clock;
+  readonly #onFarBack: (sessionId: SessionId) => void;
   readonly #lives = new Map<SessionId, Shared>();
   /** Those without a user, longest first. */
   readonly #lingering = new Map<SessionId, Timer>();
 
-  constructor(log: Log, clock: Clock) {
+  /** @param onFarBack called when a view had to be folded from so far back that rows should be made for the next one */
+  constructor(log: Log, clock: Clock, onFarBack: (sessionId: SessionId) => void) {
+    this.#onFarBack = onFarBack;
     this.#log = log;
     this.#clock = clock;
   }
@@ -295,6 +298,8 @@ export class LiveSessions {
     const start = await loadCheckpoint(this.#log, sessionId);
     const live = new LiveSession(sessionId, start, this.#log.subscribe(stream, start.view.seq, tagAt(start)));
     await live.reached(found.state.head);
+    if (live.ended === undefined && isCheckpointDue(live.view, { checkpointSeq: start.view.seq }))
+      this.#onFarBack(sessionId);
     return live.ended === 'deleted' ? { kind: 'deleted' } : { kind: 'live', live };
   }
 }

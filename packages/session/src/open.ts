@@ -41,7 +41,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
   const [first] = options.agents;
   if (first === undefined) throw new Error('A session service needs at least one agent.');
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
-  const lives = new LiveSessions(log, clock);
+  const lives = new LiveSessions(log, clock, (sessionId) => ownership.wake(sessionId));
   const views = new Views(log, lives);
   const lists = new Lists(log);
   const grants = new Grants(log);

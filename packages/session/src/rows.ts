@@ -3,13 +3,15 @@
  *
  *   `session`     one a session: its line in the list, searchable by title
  *   `turn`        one a settled turn: its node and its messages, searchable by their text
- *   `checkpoint`  one a session: the view without messages, at a moment when no turn ran
+ *   `checkpoint`  one a session and version of the fold: the view without messages, at a moment when no turn ran
  *   `blob`        one for each blob that a message or a settled turn names: what deleting the session may erase
  *
  * 1. The owner commits rows with an append or with its release; they say the truth at `seq` and nothing about later entries. Only the
  *    blobs of a message are committed with it, by whichever node admits it: another session may have them too, and be deleted.
  * 2. A checkpoint is written only where enough entries followed the last one to pay for it: its cost is amortised over the
  *    log, however long the queue inside it is.
+ * 4. Rows say by which version of the fold they were made. Those of an older one are made again by the next owner, and a view that was
+ *    folded from far back calls for one (`live.ts`). Two versions side by side have a checkpoint each.
  * 3. view(checkpoint at S + turn rows) + entries after S = fold of all.
  */
 import {
@@ -30,6 +32,7 @@ import type { Log, Row, RowChange, StreamName } from '@holdfast/log';
 export const SESSION_TABLE = 'session';
 export const TURN_TABLE = 'turn';
 const CHECKPOINT_TABLE = 'checkpoint';
+const CHECKPOINT_KEY = `checkpoint-${FOLD_VERSION}`;
 export const BLOB_TABLE = 'blob';
 const CHECKPOINT_ENTRIES_MIN = 256;
 const SEARCH_TEXT_MAX = 64 * 1024;
@@ -56,6 +59,25 @@ interface Checkpoint {
   readonly tag: number;
 }
 
+/** What the list's line says of the rows beside it; only the line without it leaves this floor (`summaryIn`). */
+interface Internals {
+  /** Up to which entry turns have rows; absent: up to the line's `seq`. */
+  readonly rowedSeq?: number;
+  readonly checkpointSeq: number;
+  /** Absent: 1. */
+  readonly foldVersion?: number;
+}
+
+export function summaryIn(row: Row): SessionSummary {
+  const {
+    rowedSeq: _rowedSeq,
+    checkpointSeq: _checkpointSeq,
+    foldVersion: _foldVersion,
+    ...summary
+  } = decodeRow<SessionSummary & Internals>(row);
+  return summary;
+}
+
 /** How far rows reach: what the owner has to add. */
 export interface RowState {
   readonly rowedSeq: number;
@@ -66,12 +88,17 @@ export interface RowState {
 
 export const NO_ROWS: RowState = { rowedSeq: 0, checkpointSeq: 0, summary: '' };
 
-/** How far the stored rows reach. */
+/** How far the stored rows reach. Those of an older fold reach nowhere; of a later fold there is no checkpoint for this one. */
 export async function loadRowState(log: Log, sessionId: SessionId): Promise<RowState> {
   const row = await log.rows.get(SESSION_TABLE, streamOf(sessionId), SESSION_TABLE);
   if (row === undefined) return NO_ROWS;
-  const { checkpointSeq, ...summary } = decodeRow<SessionSummary & { readonly checkpointSeq: number }>(row);
-  return { rowedSeq: summary.seq, checkpointSeq, summary: summaryKey(summary) };
+  const { rowedSeq, checkpointSeq, foldVersion = 1, seq } = decodeRow<SessionSummary & Internals>(row);
+  if (foldVersion < FOLD_VERSION) return NO_ROWS;
+  return {
+    rowedSeq: rowedSeq ?? seq,
+    checkpointSeq: foldVersion === FOLD_VERSION ? checkpointSeq : 0,
+    summary: summaryKey(summaryIn(row)),
+  };
 }
 
 /** The rows that make the derived data true for this view, and the state after them. */
@@ -91,7 +118,7 @@ export function rowsFor(
   const line = summaryKey(summary);
   const checkpointSeq = isCheckpointDue(view, state) ? view.seq : state.checkpointSeq;
   if (checkpointSeq !== state.checkpointSeq) rows.push(checkpointRow(view, tag));
-  if (line !== state.summary || rows.length > 0) rows.push(sessionRow(summary, view, checkpointSeq));
+  if (line !== state.summary || rows.length > 0) rows.push(sessionRow(summary, view, { checkpointSeq }));
   return {
     rows,
     state: {
@@ -109,7 +136,8 @@ function changedSeqs({ messages, offPath }: View): (node: TurnNode) => number {
   return ({ messageId, lastSeq }) => Math.max(lastSeq, keptSeqs.get(messageId) ?? 0);
 }
 
-function isCheckpointDue(view: View, state: RowState): boolean {
+/** Rule 2: also where a view was folded from as far back as that. */
+export function isCheckpointDue(view: View, state: Pick<RowState, 'checkpointSeq'>): boolean {
   const quiet = view.turn === null && view.closing === null;
   return quiet && view.seq - state.checkpointSeq >= Math.max(CHECKPOINT_ENTRIES_MIN, view.queue.length * 4);
 }
@@ -122,14 +150,18 @@ export const isListStale = (sessionId: SessionId, view: View, state: RowState): 
 const summaryKey = ({ seq: _seq, updatedAt: _updatedAt, preview: _preview, ...visible }: SessionSummary): string =>
   JSON.stringify(visible);
 
-export function sessionRow(summary: SessionSummary, view: View, checkpointSeq = 0): RowChange {
+export function sessionRow(
+  summary: SessionSummary,
+  view: View,
+  internals: Omit<Internals, 'foldVersion'> = { checkpointSeq: 0 },
+): RowChange {
   const key = SESSION_TABLE;
   return {
     table: SESSION_TABLE,
     key,
     order: Date.parse(view.updatedAt ?? '') || 0,
     group: summary.owner,
-    value: encode({ ...summary, checkpointSeq }),
+    value: encode({ ...summary, ...internals, foldVersion: FOLD_VERSION }),
     text: summary.title ?? '',
   };
 }
@@ -166,7 +198,7 @@ function blobsOf(message: Message): readonly string[] {
 
 function checkpointRow(view: View, tag: number): RowChange {
   const checkpoint: Checkpoint = { view: { ...view, messages: [], offPath: [] }, tag };
-  return { table: CHECKPOINT_TABLE, key: CHECKPOINT_TABLE, order: view.seq, value: encode(checkpoint) };
+  return { table: CHECKPOINT_TABLE, key: CHECKPOINT_KEY, order: view.seq, value: encode(checkpoint) };
 }
 
 // ── and back ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -177,9 +209,9 @@ export async function loadCheckpoint(
   sessionId: SessionId,
 ): Promise<{ readonly view: View; readonly tag: number }> {
   const stream = streamOf(sessionId);
-  const row = await log.rows.get(CHECKPOINT_TABLE, stream, CHECKPOINT_TABLE);
+  const row = await log.rows.get(CHECKPOINT_TABLE, stream, CHECKPOINT_KEY);
   const checkpoint = row === undefined ? undefined : decodeRow<Checkpoint>(row);
-  if (checkpoint === undefined || checkpoint.view.foldVersion !== FOLD_VERSION) return { view: EMPTY_VIEW, tag: 0 };
+  if (checkpoint === undefined) return { view: EMPTY_VIEW, tag: 0 };
   const { view, tag } = checkpoint;
   const oldest = view.turns[0]?.startSeq ?? 0;
   const turns = await log.rows.list({

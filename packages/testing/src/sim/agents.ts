@@ -44,6 +44,8 @@ export interface Call {
   /** It does not heed the signal. */
   readonly isDeaf: boolean;
   readonly pausesAtStart: number;
+  /** The messages it was to answer, by id. */
+  readonly asked: readonly string[];
   /** The messages it was told of, by id. */
   readonly history: readonly string[];
   /** Whether it may run its tool unasked. */
@@ -186,6 +188,7 @@ async function* play(
     signal: context.signal,
     isDeaf: script.deaf,
     pausesAtStart: world.process.pauses,
+    asked: input.messages.map((message) => message.id),
     history: input.history.map((message) => message.id),
     isGranted: context.isGranted('shell'),
     atSeq: oracle.headOf(input.sessionId),

@@ -6,9 +6,11 @@
  * C2  A retry may draw a new message id, as a gateway does for a request that names none: the first one counts.
  * C3  A request that is refused has put nothing into the log (R24).
  * C4  A queue is called full only if it was so at a moment since it was asked, with all that was on its way.
+ * C5  A turn that it refers to may have left the window long ago.
  */
 import type { Answer, BtwId, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
 import type { Receipt } from '@holdfast/session';
+import { pastOf, pastTurns } from './past.ts';
 import type { Op, Plan } from './plan.ts';
 import type { Incarnation, SimNode } from './node.ts';
 import type { Process, Scheduler } from './scheduler.ts';
@@ -84,7 +86,9 @@ export class SimClient {
   async create(sessionId: SessionId, agent: string): Promise<void> {
     const clientId = this.#world.newId('c') as ClientId;
     await this.#untilAnswered(`create ${sessionId}`, async ({ service }) => {
-      const created = await service.create({ type: 'session-open', sessionId, clientId, author: this.author, agent });
+      const open = { type: 'session-open', sessionId, clientId, author: this.author, agent } as const;
+      const past = pastOf(this.author, this.#world.plan.past);
+      const created = past.length === 0 ? await service.create(open) : await service.import(open, past);
       if (created.kind === 'ok') return created;
       return this.#isPassing(created.fault.kind) ? undefined : this.#refused(created.fault.kind);
     });
@@ -194,7 +198,9 @@ export class SimClient {
     const text = `${this.author} says ${messageId}`;
     const of = <T>(choices: readonly T[]): T | undefined => choices[Math.floor(op.roll * choices.length)];
     const turnId = view.turn?.turnId ?? view.turns.at(-1)?.turnId;
-    const settled = of(view.turns)?.turnId;
+    // C5. Another digit of the roll: the choice among them is as even as among all.
+    const isOld = view.earlierTurns > 0 && Math.floor(op.roll * 1_000) % 2 === 0;
+    const settled = isOld ? of(pastTurns(this.#world.plan.past)) : of(view.turns)?.turnId;
     const waiting = of([...view.queue, ...(view.turn?.steers ?? [])])?.messageId;
     switch (op.kind) {
       case 'message': {

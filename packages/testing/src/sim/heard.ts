@@ -12,6 +12,7 @@
 import type { Entry } from '@holdfast/protocol';
 import type { Call, Oracle } from './agents.ts';
 import type { Ledger, PromptFate, TurnFate, Violate } from './ledger.ts';
+import { isPast } from './past.ts';
 import type { Truth } from './store.ts';
 
 export function judgeHeard(truths: ReadonlyMap<string, Truth>, oracle: Oracle, violate: Violate): void {
@@ -65,6 +66,7 @@ function judgeInjected(ledger: Ledger, oracle: Oracle, calls: readonly Call[], v
 /** H4, H5. */
 function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly Call[], violate: Violate): void {
   const { turnId, outcome, fault, usage } = turn;
+  if (isPast(turnId)) return;
   const told = `${turnId} is ${outcome}${fault === undefined ? '' : ` (${fault})`}`;
   const ends = calls.map((call) => call.end);
   if (fault === 'agent-crashed' && !ends.includes('threw')) violate('F6', `${told}; its calls: ${ends.join()}.`);

@@ -8,12 +8,13 @@
  *  F4  All readers have the view that the whole log gives, and saw nothing that is not in it.
  *  F5  The rows say what the fold says: the list's line, each settled turn, and the view that is made of the checkpoint.
  *  F6  An answer is what its agent said: whole where it completed, a prefix where it did not, of one call at a time.
- *      It is told of what was said on its own branch before it, and of nothing else.
+ *      It is given the messages that it answers, and told of what was said on its own branch before it, and of nothing else,
+ *      however old that is (R76).
  *  F7  A tool has its effect once at most (R34), and an agent is told the answer that was given (R28).
  *  F8  A side question that was kept is in the transcript, once (C1).
  */
 import { isDeepStrictEqual } from 'node:util';
-import { pathOf, summaryOf, type SessionId, type SessionSummary, type TurnId, type View } from '@holdfast/protocol';
+import { summaryOf, WINDOW_TURNS, type SessionId, type SessionSummary, type View } from '@holdfast/protocol';
 import { piece, type Call, type Oracle } from './agents.ts';
 import type { Receipted } from './client.ts';
 import type { TurnFate, Violate } from './ledger.ts';
@@ -176,14 +177,16 @@ function judgeAnswers(sessionId: string, { view, ledger }: Truth, oracle: Oracle
   for (const turn of ledger.turns.values()) {
     const calls = oracle.calls.filter((call) => call.sessionId === sessionId && call.turnId === turn.turnId);
     judgeText(turn, calls, violate);
-    const before = pathOf(view.turns, turn.turnId as TurnId).slice(0, -1);
-    const told = before.flatMap((node) => [...node.messageIds, node.messageId]);
-    for (const call of calls)
-      if (view.earlierTurns === 0 && !isDeepStrictEqual(call.history, told))
+    const told = toldTo(turn, ledger);
+    for (const call of calls) {
+      if (!isDeepStrictEqual(call.history, told))
         violate(
           'F6',
           `${call.id} of ${turn.turnId} was told of ${call.history.join()}; before it stand ${told.join()}.`,
         );
+      if (!isDeepStrictEqual(call.asked, turn.messageIds))
+        violate('F6', `${call.id} of ${turn.turnId} was asked ${call.asked.join()}, not ${turn.messageIds.join()}.`);
+    }
     const shown = messages.get(`${turn.turnId}assistant`);
     if (shown !== undefined && shown.text !== (turn.discarded ? '' : turn.text))
       violate('F6', `${turn.turnId} shows "${shown.text}", the log has "${turn.text}".`);
@@ -195,6 +198,14 @@ function judgeAnswers(sessionId: string, { view, ledger }: Truth, oracle: Oracle
             `${call.id} was told "${answer}" for ${promptId}; the answer was "${ledger.prompts.get(promptId)?.answer}".`,
           );
   }
+}
+
+/** The messages of the last turns before this one, by the starts alone. */
+function toldTo(turn: TurnFate, { turns }: Truth['ledger']): readonly string[] {
+  const path: TurnFate[] = [];
+  for (let before = turns.get(turn.parent ?? ''); before !== undefined; before = turns.get(before.parent ?? ''))
+    path.unshift(before);
+  return path.slice(1 - WINDOW_TURNS).flatMap(({ messageIds, answerId }) => [...messageIds, answerId]);
 }
 
 function judgeText(turn: TurnFate, calls: readonly Call[], violate: Violate): void {

@@ -11,6 +11,7 @@
  *  T7  A tool starts once, as it was asked for; it ends only where it was.
  *  T8  What a turn has used is counted in whole numbers, and no part of it is longer than the whole.
  *  T9  A turn is given up for lost only where its process did not come back to it: one that lives does not lose its run (R12).
+ *  T10 A turn that answers again answers what the turn it is asked of answered, after the same turn (R76).
  *  T6  A message that says it was steered and was too late is told so.
  */
 import type { Entry, EntryOf } from '@holdfast/protocol';
@@ -28,7 +29,8 @@ export interface Item {
   /** The seq of the entry that decided its fate. */
   fateSeq: number;
   turnId: string | undefined;
-  readonly again: boolean;
+  /** The turn that is to be answered again. */
+  readonly again: string | undefined;
 }
 
 export interface PromptFate {
@@ -48,7 +50,10 @@ export interface PromptFate {
 
 export interface TurnFate {
   readonly turnId: string;
+  /** What it answers. */
   readonly messageIds: readonly string[];
+  readonly answerId: string;
+  readonly parent: string | null;
   state: 'running' | 'ended';
   outcome: string | undefined;
   discarded: boolean;
@@ -138,7 +143,7 @@ export class Ledger {
       fate,
       fateSeq: seq,
       turnId: undefined,
-      again: type === 'regenerate',
+      again: entry.type === 'regenerate' ? entry.turnId : undefined,
     });
   }
 
@@ -218,11 +223,14 @@ export class Ledger {
     if (this.#hasLeft(named[0])) return;
     const taken = named.filter((id) => !this.#hasLeft(id));
     for (const id of taken) this.#takeItem(id, start);
+    if (cause !== undefined) this.#judgeAgain(start, cause);
     if (new Set(taken.map((id) => this.items.get(id)?.author)).size > 1)
       this.#violate('R21', `${turnId} at ${seq} has messages of several authors.`);
     this.running = {
       turnId,
-      messageIds,
+      messageIds: cause === undefined ? taken : messageIds,
+      answerId: start.messageId,
+      parent: start.parent,
       state: 'running',
       outcome: undefined,
       discarded: false,
@@ -237,6 +245,16 @@ export class Ledger {
       tools: new Map(),
     };
     this.turns.set(turnId, this.running);
+  }
+
+  /** T10. */
+  #judgeAgain({ turnId, messageIds, parent, seq }: EntryOf<'turn-start'>, cause: string): void {
+    const source = this.turns.get(this.items.get(cause)?.again ?? '');
+    if (source === undefined || source.parent !== parent || source.messageIds.join() !== messageIds.join())
+      this.#violate(
+        'T10',
+        `${turnId} at ${seq} answers ${messageIds.join()} after ${parent}; asked for is ${source?.messageIds.join()} after ${source?.parent}.`,
+      );
   }
 
   #hasLeft(id: string | undefined): boolean {

@@ -107,6 +107,8 @@ export interface Plan {
   /** For each reader: the session it reads. */
   readonly readers: readonly number[];
   readonly faults: readonly Fault[];
+  /** Turns that each session begins with, as an imported one does: more than a window holds, or none. */
+  readonly past: number;
   /** How much agents say: a long run passes a checkpoint. */
   readonly chatter: number;
   /** The share of hints between nodes that get lost; then nodes poll as well. */
@@ -266,5 +268,6 @@ export function planOf(seed: number): Plan {
     faults: many(FAULTS_MIN + draw(4), fault),
     chatter: random() < 0.06 ? 60 : 1,
     hintLoss: pick([0, 0, 0, 0.3, 1]),
+    past: random() < 0.08 ? 46 + draw(12) : 0,
   };
 }

@@ -4,6 +4,7 @@
  *  V1  The session's title, flags and sums are those of its entries.
  *  V2  A turn stands where it started, with the outcome, the reason and the usage of its end.
  *  V3  What a person sent is shown as it was when its turn started: their words, their last edit.
+ *  V6  An answer that is given again is shown with its question, however old that is (R76).
  *  V5  A conversation is called by its owner once; whoever gave it a name before stays with it.
  *  V4  A tool is shown as its latest event left it; one whose start has no end is uncertain (R34).
  */
@@ -28,6 +29,8 @@ export function judgeShown({ view, entries, verdicts, ledger }: Truth, violate: 
     if (start?.type !== 'turn-start') continue;
     judgeTurn(view, turn, start, entries, messages.get(start.messageId), violate);
     for (const id of start.messageIds) {
+      if (start.cause !== undefined && messages.get(id)?.text !== textOf(id, ledger, entries, verdicts))
+        violate('V6', `${turn.turnId} answers ${id} again, which is shown as "${messages.get(id)?.text}".`);
       const item = ledger.items.get(id);
       const isOwn = start.cause === undefined && item?.turnId === turn.turnId;
       if (isOwn && messages.get(id)?.text !== textAt(id, start.seq, entries, verdicts))
@@ -119,6 +122,18 @@ function judgeTools(turnId: string, entries: readonly Entry[], answer: Message |
       'V4',
       `The tools of ${turnId} are shown as ${JSON.stringify([...given])}, not ${JSON.stringify([...wanted])}.`,
     );
+}
+
+/** A message's words as they were when its own turn started. */
+function textOf(
+  messageId: string,
+  { items }: Truth['ledger'],
+  entries: readonly Entry[],
+  verdicts: Truth['verdicts'],
+): string | undefined {
+  const turnId = items.get(messageId)?.turnId;
+  const start = entries.find((entry) => entry.type === 'turn-start' && entry.turnId === turnId);
+  return start === undefined ? undefined : textAt(messageId, start.seq, entries, verdicts);
 }
 
 function textAt(

@@ -177,7 +177,8 @@ export class WatchedStore extends MemoryStore {
       this.onEntry?.(name.slice(SESSION.length), entry);
       truth.records.push(record);
       const holder = fence === undefined ? undefined : this.#book.ownerOf(name, fence.consumer);
-      truth.ledger.take(entry, fence?.epoch, holder);
+      // What a session is made of comes with its creation, before it has an owner.
+      truth.ledger.take(entry, first === 1 ? 0 : fence?.epoch, holder);
       const verdict = isCommand(entry) ? judge(truth.view, entry) : undefined;
       if (verdict !== undefined) truth.verdicts.set(entry.seq, verdict);
       truth.view = fold(truth.view, entry);
