@@ -185,7 +185,7 @@ describe('announcements', () => {
 });
 
 test('what a card says in its title is not said again below it', () => {
-  const title = 'The process that ran the turn died';
+  const title = 'The turn lost the process that ran it';
   expect(beyondTitle(title, `${title}. What it had said is kept.`)).toBe('What it had said is kept.');
   expect(beyondTitle(title, title)).toBe('');
   expect(beyondTitle('Interrupted', 'The gateway was shut down.')).toBe('The gateway was shut down.');

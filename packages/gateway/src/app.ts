@@ -19,7 +19,9 @@ import { isFault } from './routes/access.ts';
 import type { Context } from './context.ts';
 import { codingRefusal, readJson } from './http/body.ts';
 import { documentOf } from './http/openapi.ts';
+import { cutIdleBody } from './http/idle-body.ts';
 import { parseParams, parseWith } from './http/parse.ts';
+import { queryRefusal } from './http/query.ts';
 import { failed, type Headers, type Reply } from './http/reply.ts';
 import { respond } from './http/respond.ts';
 import { paramNamesOf, type Call, type Route } from './http/route.ts';
@@ -94,7 +96,7 @@ export function createApp(context: Context, files: StaticFiles): App {
     // The page itself is nobody's secret, and who opens it from a bookmark cannot prove to come from it: no cookie is looked at.
     const entrance = PROBES.includes(path)
       ? ({ kind: 'in', credential: { kind: 'none' }, origin: undefined } as const)
-      : enter((name) => (route === undefined && name === 'cookie' ? undefined : c.req.header(name)), context.door());
+      : enter((name) => (route === undefined && name === 'cookie' ? undefined : headerOf(c, name)), context.door());
     if (entrance.kind === 'refused') return answer(c, failed(entrance.fault), {}, path);
     const cors = entrance.origin === undefined ? {} : corsHeaders(entrance.origin);
     if (c.req.method === 'OPTIONS' && entrance.origin !== undefined)
@@ -131,7 +133,10 @@ export function createApp(context: Context, files: StaticFiles): App {
   }
 
   async function handle(c: Exchange, route: Route, principal: Principal): Promise<Reply> {
-    const call = await parse(c, route, principal, c.env.incoming);
+    const { incoming } = c.env;
+    const stop = cutIdleBody(incoming, clock);
+    incoming.once('close', stop);
+    const call = await parse(c, route, principal, incoming);
     return isFault(call) ? failed(call) : route.handle(call as Call<never, never, never>);
   }
 
@@ -143,6 +148,8 @@ export function createApp(context: Context, files: StaticFiles): App {
   ): Promise<Call<unknown, unknown, unknown> | Fault> {
     const params = parseParams(route.path, (name) => c.req.param(name));
     if (params.kind === 'fault') return params.fault;
+    const misused = route.path.startsWith('/v1/') ? queryRefusal(route, c.req.queries()) : undefined;
+    if (misused !== undefined) return misused;
     const query = parseWith(route.query, 'query', c.req.query());
     if (query.kind === 'fault') return query.fault;
     const coding = codingRefusal(incoming);
@@ -187,6 +194,13 @@ export function createApp(context: Context, files: StaticFiles): App {
       { retryAfterMs: 1_000 },
     );
   }
+}
+
+/** RFC 9112 §3.2.2: the host of an absolute-form target counts, whatever `Host` says. */
+function headerOf(c: Exchange, name: string): string | undefined {
+  if (name === 'host' && c.env.incoming.url?.startsWith('/') !== true && c.env.incoming.url !== '*')
+    return new URL(c.req.url).host;
+  return c.req.header(name);
 }
 
 const isStream = ({ path, docs }: Route): boolean =>

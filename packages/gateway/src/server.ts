@@ -225,7 +225,12 @@ class Gateway implements RunningGateway {
 // ── the port ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 function createServer({ tls }: Config, listener: ReturnType<typeof getRequestListener>): Server {
-  const options = { keepAliveTimeout: KEEP_ALIVE_MS, headersTimeout: HEADERS_TIMEOUT_MS, noDelay: true };
+  const options = {
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    requestTimeout: 0,
+    noDelay: true,
+  };
   const onRequest = (...args: Parameters<typeof listener>): void => void listener(...args);
   if (tls.cert === undefined || tls.key === undefined) return createHttpServer(options, onRequest);
   const [cert, key] = [readPem('HOLDFAST_TLS_CERT', tls.cert), readPem('HOLDFAST_TLS_KEY', tls.key)];

@@ -6,7 +6,7 @@
  *    that replaces another is served at once, and old chunks as long as they lie there.
  * 2. Files with a hash in their name never change and are kept for ever; the index is never kept.
  * 3. The policy lets nothing run that did not come from here as a file: no inline script, no other origin.
- * 4. A path without a file is the page's own business and gets the index: below `/s/` whatever it ends with, for ids have dots too.
+ * 4. The page's own routes get the index, if the request takes HTML. Any other path without a file is a fault, as on the API (R83).
  */
 import { createReadStream } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
@@ -53,6 +53,8 @@ const PAGE_HEADERS: Headers = {
   'cross-origin-opener-policy': 'same-origin',
   'permissions-policy': 'camera=(), geolocation=()',
 };
+/** The addresses that the page's own router knows (`apps/web/src/shell/route.ts`). */
+const PAGE_ROUTES: readonly RegExp[] = [/^\/(?:index\.html)?$/, /^\/s\/[^/]+$/];
 const HASHED = /[.-][A-Za-z0-9_-]{8,}\.\w+$/;
 const LIST_EVERY_MS = 1_000;
 
@@ -99,11 +101,11 @@ export function serveStatic({ directory, prefix, clock }: StaticOptions): Static
       if (method !== 'GET' && method !== 'HEAD')
         return failed(fault('method-not-allowed', `${method} is not answered here. The page is read by GET.`));
       const name = path.slice(1);
-      const file = name === '' || name === 'index.html' ? undefined : await find(name);
+      const isPage = PAGE_ROUTES.some((route) => route.test(path));
+      const file = isPage ? undefined : await find(name);
       if (file !== undefined) return sendFile(name, file, header);
-      // An asset that is not there is not the index: a script that is HTML fails without a word.
-      if (extname(name) !== '' && name !== 'index.html' && !name.startsWith('s/'))
-        return failed(fault('route-not-found', `There is no file ${path.slice(0, 200)}.`));
+      if (!isPage || !takesHtml(header('accept')))
+        return failed(fault('route-not-found', `There is no ${path.slice(0, 200)}. The page is at /, the API at /v1.`));
       const index = await find('index.html');
       const html = index === undefined ? MISSING_PAGE : withBase(await readFile(index.path, 'utf8'), prefix);
       return { kind: 'text', mediaType: 'text/html; charset=utf-8', text: html, headers: PAGE_HEADERS };
@@ -123,6 +125,10 @@ function sendFile(name: string, { path, bytes, etag }: File, header: ReadHeader)
     headers,
   };
 }
+
+/** A client that says nothing takes anything. */
+const takesHtml = (accept: string | undefined): boolean =>
+  accept === undefined || /(?:text\/html|text\/\*|\*\/\*)/i.test(accept);
 
 async function* chunksOf(path: string): AsyncGenerator<Uint8Array> {
   yield* createReadStream(path);

@@ -25,7 +25,7 @@ function build(): string {
 
 test('the index needs no token, is never kept, and lets nothing inline run', async () => {
   const api = await openApi({ web: build() });
-  for (const path of ['/', '/index.html', '/s/some-session', '/s/notes.2026', '/settings']) {
+  for (const path of ['/', '/index.html', '/s/some-session', '/s/notes.2026']) {
     const { status, headers, text } = await api.call('GET', path, undefined, { token: null });
     expect([status, headers.get('content-type'), headers.get('cache-control')]).toEqual([
       200,

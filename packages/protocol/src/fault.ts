@@ -93,7 +93,7 @@ const FAULTS = {
   'context-overflow': [0, 'The message does not fit the context window of the model'],
   'agent-crashed': [0, 'The agent made an error'],
   shutdown: [0, 'The gateway shut down in mid-turn'],
-  'owner-lost': [0, 'The process that ran the turn died'],
+  'owner-lost': [0, 'The turn lost the process that ran it'],
   'crash-loop': [0, 'The turn could not be started three times in a row'],
 } as const;
 

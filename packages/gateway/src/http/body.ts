@@ -74,10 +74,30 @@ export function parseJson(bytes: Uint8Array, depthMax: number): ParsedBody {
       }),
     );
   try {
-    return { kind: 'value', value: JSON.parse(text) };
+    return MAY_LOSE_DIGITS.test(text) ? parseExactly(text) : { kind: 'value', value: JSON.parse(text) };
   } catch {
     return refuse(fault('invalid-json', 'The body is not JSON. Send one JSON object.'));
   }
+}
+
+/** Only a number with so many digits, or an exponent, can be one that a double does not hold. */
+const MAY_LOSE_DIGITS = /\d{16}|\d[eE]/;
+
+/** R83: a number that would be kept as another one is refused. */
+function parseExactly(text: string): ParsedBody {
+  let lost: string | undefined;
+  const value: unknown = JSON.parse(text, (_key, part: unknown, context?: { readonly source?: string }) => {
+    if (typeof part === 'number' && !isExact(part, context?.source ?? '')) lost ??= context?.source;
+    return part;
+  });
+  if (lost === undefined) return { kind: 'value', value };
+  const shown = lost.length > 40 ? `${lost.slice(0, 40)}…` : lost;
+  return refuse(fault('invalid-json', `The number ${shown} cannot be kept exactly in JSON. Send it as a string.`));
+}
+
+function isExact(value: number, source: string): boolean {
+  if (!Number.isFinite(value)) return false;
+  return /[.eE]/.test(source) || Number.isSafeInteger(value);
 }
 
 const [QUOTE, BACKSLASH, BRACKET, BRACE, BRACKET_END, BRACE_END] = ['"', '\\', '[', '{', ']', '}'].map((sign) =>

@@ -88,11 +88,16 @@ export interface CommandName {
 }
 
 export function commandName(body: CommandBody, header: ReadHeader): CommandName | Fault {
-  if (body.clientId !== undefined) return { clientId: body.clientId, given: true };
   const key = header('idempotency-key');
+  if (key === undefined && body.clientId !== undefined) return { clientId: body.clientId, given: true };
   if (key === undefined) return { clientId: newId('c') as ClientId, given: false };
   // The IETF draft writes it as a quoted string; most callers send it bare.
   const bare = key.replace(/^"(.*)"$/, '$1');
+  if (body.clientId !== undefined && bare !== body.clientId)
+    return fault(
+      'invalid-request',
+      'Idempotency-Key and body.clientId name this request differently, so a retry could not be told from a new one. Send one of them.',
+    );
   if (ID_PATTERN.test(bare)) return { clientId: bare as ClientId, given: true };
   return fault(
     'invalid-request',
