@@ -251,18 +251,19 @@ describe('turns', () => {
     });
   });
 
-  test('a turn that waits in the queue is not stopped by its id but withdrawn', async () => {
+  test('R77: a turn is stopped by the id in its receipt while its message waits in the queue', async () => {
     const api = await openApi();
     const id = await api.session();
-    await api.send(id, '/scene long rate=5');
+    const first = (await api.send(id, '/scene long rate=5')).body;
     const { turnId } = (await api.send(id, 'later')).body;
-    expect((await api.call('GET', `/v1/sessions/${id}/turns/${turnId}`)).body).toMatchObject({
-      state: 'queued',
-      active: false,
-      terminal: false,
-    });
-    const stop = await api.call('POST', `/v1/sessions/${id}/turns/${turnId}/stop`, {});
-    expect(stop.body).toMatchObject({ status: 404, facts: { state: 'queued' } });
+    const status = async (turn: string) => (await api.call('GET', `/v1/sessions/${id}/turns/${turn}`)).body;
+    expect(await status(turnId)).toMatchObject({ state: 'queued', active: false, terminal: false });
+    const stop = (turn: string) => api.call('POST', `/v1/sessions/${id}/turns/${turn}/stop`, {});
+    expect((await stop(turnId)).body).toMatchObject({ turnId, result: 'stopping' });
+    expect((await stop(turnId)).body).toMatchObject({ turnId, result: 'already-stopping' });
+    expect((await stop(first.turnId)).body).toMatchObject({ result: 'stopping' });
+    await expect.poll(async () => (await status(turnId)).outcome).toBe('cancelled');
+    expect((await stop(turnId)).body).toEqual({ turnId, result: 'already-ended', outcome: 'cancelled' });
   });
 
   test('R28, R30: an answer names its prompt; a closed one says its outcome, an unknown one is 404', async () => {

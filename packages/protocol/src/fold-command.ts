@@ -4,7 +4,7 @@ import { onMessage, onTurn } from './fold-lens.ts';
 import { onPath, tipOf } from './fold-tree.ts';
 import type { MessageId, TurnId } from './ids.ts';
 import { interruptIndex, judge, type Applied } from './judge.ts';
-import { WINDOW_TURNS, type QueuedMessage, type View } from './view.ts';
+import { turnIdOfItem, WINDOW_TURNS, type QueuedMessage, type Stopping, type View } from './view.ts';
 
 export function foldCommand(view: View, entry: Stamped<Command>): View {
   const verdict = judge(view, entry);
@@ -108,16 +108,23 @@ function reorder(queue: readonly QueuedMessage[], wanted: readonly MessageId[]):
 }
 
 function foldStop(view: View, stop: EntryOf<'stop'>): View {
-  const queue = stop.queue === 'clear' ? [] : view.queue;
+  const stopped = (before: Stopping | null = null): Stopping => ({
+    seq: stop.seq,
+    queue: stop.queue,
+    partial: stop.partial ?? before?.partial ?? 'keep',
+    by: stop.author,
+  });
+  const isMeant = (item: QueuedMessage): boolean => turnIdOfItem(item) === stop.turnId;
+  const queue = stop.queue === 'clear' ? view.queue.filter(isMeant) : view.queue;
+  if (queue.some(isMeant))
+    return {
+      ...view,
+      queue: queue.map((item) => (isMeant(item) ? { ...item, stopping: stopped(item.stopping) } : item)),
+    };
   return onTurn({ ...view, queue }, (turn) => ({
     ...turn,
     steers: stop.queue === 'clear' ? [] : turn.steers,
-    stopping: {
-      seq: stop.seq,
-      queue: stop.queue,
-      partial: stop.partial ?? turn.stopping?.partial ?? 'keep',
-      by: stop.author,
-    },
+    stopping: stopped(turn.stopping),
   }));
 }
 

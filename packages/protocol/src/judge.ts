@@ -9,7 +9,7 @@
  */
 import type { Answer, Command } from './entry.ts';
 import { turnIdOf, type MessageId, type ToolId, type TurnId } from './ids.ts';
-import type { View } from './view.ts';
+import { turnIdOfItem, type TurnNode, type View } from './view.ts';
 
 export type Applied = 'start' | 'queue' | 'interrupt' | 'steer';
 
@@ -102,14 +102,21 @@ export function interruptIndex(view: View): number {
   return index < 0 ? view.queue.length : index;
 }
 
-function judgeStop(view: View, turnId: TurnId, queue: 'keep' | 'clear'): Verdict {
-  if (view.turn?.turnId !== turnId) return no('turn-not-running');
+/** A turn is stopped by the id in its message's receipt: before it begins, and as part of the turn that its message was merged into. */
+function judgeStop({ turn, turns, queue }: View, turnId: TurnId, wants: 'keep' | 'clear'): Verdict {
+  const merged = turns.find((node) => node.turnId === turn?.turnId && isOfItsOwn(node))?.messageIds ?? [];
+  const running = turn?.turnId === turnId || merged.some((id) => turnIdOf(id) === turnId) ? turn : null;
+  const target = running ?? queue.find((item) => turnIdOfItem(item) === turnId);
+  if (target === undefined) return no('turn-not-running');
   // A second stop still counts where it asks for more than the first did: the end of all that waits.
-  const waiting = view.queue.length + view.turn.steers.length;
-  const repeats = view.turn.stopping !== null && (queue === 'keep' || waiting === 0);
-  return repeats ? no('already-stopping') : { kind: 'stopping', turnId };
+  const waiting = running === null ? queue.length - 1 : queue.length + running.steers.length;
+  const repeats = (target.stopping ?? null) !== null && (wants === 'keep' || waiting === 0);
+  return repeats ? no('already-stopping') : { kind: 'stopping', turnId: running?.turnId ?? turnId };
 }
 
+/** One that answers its messages for the first time: a regenerated turn has the messages of another one. */
+const isOfItsOwn = ({ turnId, messageIds: [first] }: TurnNode): boolean =>
+  first !== undefined && turnIdOf(first) === turnId;
 const isKnown = (view: View, id: TurnId): boolean => view.turns.some((turn) => turn.turnId === id);
 const isQueued = (view: View, id: MessageId): boolean => view.queue.some((item) => item.messageId === id);
 const isSteering = (view: View, id: MessageId): boolean =>

@@ -22,7 +22,17 @@ import {
   toolIdSchema,
   turnIdSchema,
 } from './schema-piece.ts';
-import type { KeptBtw, Message, OpenPrompt, Part, QueuedMessage, RunningTurn, TurnNode, View } from './view.ts';
+import type {
+  KeptBtw,
+  Message,
+  OpenPrompt,
+  Part,
+  QueuedMessage,
+  RunningTurn,
+  Stopping,
+  TurnNode,
+  View,
+} from './view.ts';
 
 const time = z.iso.datetime();
 const seq = z.int().min(0);
@@ -93,6 +103,15 @@ export const messageSchema: z.ZodType<Message> = z
   })
   .meta({ id: 'Message' });
 
+const stoppingSchema: z.ZodType<Stopping> = z
+  .object({
+    seq,
+    queue: z.enum(['keep', 'clear']),
+    partial: z.enum(['keep', 'discard']),
+    by: z.string(),
+  })
+  .meta({ id: 'Stopping' });
+
 const queuedSchema: z.ZodType<QueuedMessage> = z
   .object({
     messageId: messageIdSchema,
@@ -107,6 +126,7 @@ const queuedSchema: z.ZodType<QueuedMessage> = z
     after: turnIdSchema.nullable().exactOptional(),
     again: turnIdSchema.exactOptional(),
     source: turnSourceSchema.exactOptional(),
+    stopping: stoppingSchema.exactOptional(),
     missedTurn: turnIdSchema.exactOptional(),
   })
   .meta({ id: 'QueuedMessage' });

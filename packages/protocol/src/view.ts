@@ -96,6 +96,14 @@ export interface Message {
   readonly btws?: readonly KeptBtw[];
 }
 
+/** The stop of a turn that has not ended yet. */
+export interface Stopping {
+  readonly seq: number;
+  readonly queue: 'keep' | 'clear';
+  readonly partial: 'keep' | 'discard';
+  readonly by: Subject;
+}
+
 export interface QueuedMessage {
   readonly messageId: MessageId;
   readonly clientId: ClientId;
@@ -113,6 +121,8 @@ export interface QueuedMessage {
   readonly again?: TurnId;
   /** And where that turn stands: it may leave the window while this waits. */
   readonly source?: TurnSource;
+  /** Its turn was stopped before it began: it ends as it begins. */
+  readonly stopping?: Stopping;
   /** Was meant for this turn, which ended before it took it; until the owner has said so (`steer-end`). */
   readonly missedTurn?: TurnId;
 }
@@ -139,12 +149,7 @@ export interface RunningTurn {
   readonly startedAt: string;
   readonly lastSeq: number;
   readonly lastEvent: RunEvent['type'];
-  readonly stopping: {
-    readonly seq: number;
-    readonly queue: 'keep' | 'clear';
-    readonly partial: 'keep' | 'discard';
-    readonly by: Subject;
-  } | null;
+  readonly stopping: Stopping | null;
   readonly steers: readonly QueuedMessage[];
   readonly openTools: readonly ToolId[];
   /** Tools that the caller runs, whose results a parked turn waits for. */

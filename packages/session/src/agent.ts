@@ -7,7 +7,8 @@
  * 2. A structural event (everything but text, thinking and tool output) is durable when its `yield` returns: what an agent does
  *    after yielding `tool-start` can never have happened without the log saying so.
  * 3. To ask a person, an agent yields `prompt` and then returns `{ outcome: 'parked' }`. The answers are in `progress.prompts` when it is
- *    called again. An agent that is not resumable awaits `context.ask` instead; such a turn does not survive a restart.
+ *    called again. The prompts that it yields right before it parks are shown together with the park, and survive a restart. An agent
+ *    that is not resumable awaits `context.ask` instead; such a prompt and its turn do not survive a restart.
  * 4. A tool that `progress` shows `running` was cut off in mid-run: it is uncertain, and an agent never runs it again by itself.
  *    (The runtime ends such a turn `interrupted`; the next turn sees the part with state `uncertain`.)
  * 5. `context.signal` says stop. An agent that does not heed it is abandoned: its later events go nowhere.

@@ -196,6 +196,7 @@ export class Commands {
     const { sessionId } = live;
     const placed = await this.#placed(live, command);
     if ('detail' in placed) return refused(placed);
+    await live.admits();
     const verdict = await this.#log.append(streamOf(sessionId), {
       records: [encodeEntry(placed)],
       key: keyOf(command),

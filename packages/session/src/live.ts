@@ -57,6 +57,7 @@ export class LiveSession {
   readonly #expected = new Map<ClientId, Set<Expectation>>();
   readonly #waiters = new Set<{ readonly seq: number; readonly resolve: () => void }>();
   readonly #onCall = new Set<() => void>();
+  #hold: Promise<void> = Promise.resolve();
 
   constructor(sessionId: SessionId, start: { readonly view: View; readonly tag: number }, subscription: Subscription) {
     this.sessionId = sessionId;
@@ -102,9 +103,16 @@ export class LiveSession {
     return this.#verdicts.get(seq);
   }
 
-  /** Those on commands after `seq` that were folded here lately. */
-  judgedAfter(seq: number): readonly Judged[] {
-    return [...this.#verdicts].flatMap(([at, judged]) => (at > seq ? [judged] : []));
+  /** Commands of this process wait until the owner's decision is made. @returns release */
+  holdCommands(): () => void {
+    const hold = Promise.withResolvers<void>();
+    this.#hold = hold.promise;
+    return hold.resolve;
+  }
+
+  /** Resolves when a command may be appended. */
+  admits(): Promise<void> {
+    return this.#hold;
   }
 
   /** Calls back when something calls for its owner: a command, a prompt (it may have a deadline), the session's end. @returns stop */

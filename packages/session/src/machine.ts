@@ -12,10 +12,12 @@
  *  5. A turn that waits for a person, or for a tool that the caller runs, is parked and holds nothing; answers, results, its
  *     prompts' deadlines and a stop are the ways on.
  *  6. A stop frees the session within `STOP_BOUND_MS`, whether its run heeds it or not (R13).
- *  7. With nothing left to do the session is released at the head that was decided on (R18), never before.
+ *  7. A turn that was stopped before it began begins and ends in one append (R77).
+ *  8. With nothing left to do the session is released at the head that was decided on (R18), never before.
  */
 import {
   answerIdOf,
+  fold,
   turnIdOf,
   type FaultKind,
   type QueuedMessage,
@@ -50,8 +52,11 @@ export type Hand =
       readonly kind: 'ended';
       readonly turnId: TurnId;
       readonly end: RunEnd;
-      readonly usage: Usage;
+      /** Undefined: it was never called. */
+      readonly usage: Usage | undefined;
       readonly prompted: boolean;
+      /** What is shown together with its park (R78). */
+      readonly held: readonly RunEvent[];
       readonly why: 'itself' | 'stop' | 'shutdown';
     };
 
@@ -60,6 +65,8 @@ export type Titling =
   | { readonly kind: 'none' }
   | { readonly kind: 'asking'; readonly untilMs: number }
   | { readonly kind: 'found'; readonly title: string | undefined };
+
+type TurnStart = Extract<RunEvent, { type: 'turn-start' }>;
 
 export interface Situation {
   readonly view: View;
@@ -114,9 +121,25 @@ function decideIdle(now: Situation): Effect {
   return lateMs > 0 ? { kind: 'wait', forMs: lateMs } : { kind: 'release' };
 }
 
-function startNext({ view, agent }: Situation): Effect {
-  const [head] = view.queue;
+function startNext(now: Situation): Effect {
+  const [head] = now.view.queue;
   if (head === undefined) return { kind: 'release' };
+  if (head.stopping !== undefined) return cancelBefore(now, head, head.stopping);
+  return { kind: 'run', turnId: turnIdOf(head.messageId), entries: [startOfNext(now, head)] };
+}
+
+/** Stopped before it began: it begins and ends in one append, without a slot (R77). */
+function cancelBefore(now: Situation, head: QueuedMessage, stopping: NonNullable<RunningTurn['stopping']>): Effect {
+  const start = startOfNext(now, head);
+  const at = new Date(now.nowMs).toISOString();
+  const view = fold(now.view, { ...start, seq: now.view.seq + 1, at });
+  const turn = view.turn === null ? null : { ...view.turn, stopping };
+  return turn === null
+    ? { kind: 'release' }
+    : { kind: 'append', entries: [start, ...endOf({ ...now, view }, turn, cancelled(turn))] };
+}
+
+function startOfNext({ view, agent }: Situation, head: QueuedMessage): TurnStart {
   const turnId = turnIdOf(head.messageId);
   const base = {
     type: 'turn-start',
@@ -129,32 +152,28 @@ function startNext({ view, agent }: Situation): Effect {
     // An entry of an older version names no source.
     const source = head.source ?? view.turns.find(({ turnId: other }) => other === head.again);
     const { messageIds = [], parent = null } = source ?? {};
-    const start = { ...base, messageIds, parent, cause: head.messageId };
-    return { kind: 'run', turnId, entries: [start] };
+    return { ...base, messageIds, parent, cause: head.messageId };
   }
   const messageIds = mergedWith(head, view.queue).map((item) => item.messageId);
   const parent = head.after === undefined ? view.leaf : head.after;
-  return { kind: 'run', turnId, entries: [{ ...base, messageIds, parent }] };
+  return { ...base, messageIds, parent };
 }
 
-/** Neighbours that asked to share a turn, of one author and with no place of their own (R21). */
+/** Neighbours that asked to share a turn, of one author and with no place of their own (R21), and none of them stopped. */
 function mergedWith(head: QueuedMessage, queue: readonly QueuedMessage[]): readonly QueuedMessage[] {
-  if (!head.merge) return [head];
-  const end = queue.findIndex(
-    (item, index) =>
-      index > 0 && !(item.merge && item.author === head.author && item.after === undefined && item.again === undefined),
-  );
+  if (!head.merge || head.stopping !== undefined) return [head];
+  const shares = ({ merge, author, after, again, stopping }: QueuedMessage): boolean =>
+    merge && author === head.author && after === undefined && again === undefined && stopping === undefined;
+  const end = queue.findIndex((item, index) => index > 0 && !shares(item));
   return end < 0 ? queue : queue.slice(0, end);
 }
 
 function closeStream(now: Situation, turnId: TurnId): Effect {
   const { titling, view } = now;
   if (titling.kind === 'found') {
-    return {
-      kind: 'append',
-      entries: titleEntries(turnId, titling.title ?? titleFromWords(view, turnId)),
-      clears: 'titling',
-    };
+    // One that a person gave meanwhile stands.
+    const title = view.title === null ? (titling.title ?? titleFromWords(view, turnId)) : undefined;
+    return { kind: 'append', entries: titleEntries(turnId, title), clears: 'titling' };
   }
   const patient = view.titleStatus === 'pending' && now.asksTitle && view.queue.length === 0 && now.drain === 'no';
   if (patient && titling.kind === 'none') return { kind: 'ask-title', turnId };
@@ -211,7 +230,7 @@ function tryAgain(now: Situation, turn: RunningTurn, entry: RunEvent): Effect {
   return { kind: 'append', entries: endOf(now, turn, { outcome: 'failed', fault: 'crash-loop', reason }) };
 }
 
-function startOf(view: View, turn: RunningTurn): Extract<RunEvent, { type: 'turn-start' }> {
+function startOf(view: View, turn: RunningTurn): TurnStart {
   const node = view.turns.find((other) => other.turnId === turn.turnId);
   return {
     type: 'turn-start',
@@ -261,25 +280,34 @@ function untilDeadline({ view, nowMs }: Situation): { readonly forMs?: number } 
 }
 
 function finish(now: Situation, turn: RunningTurn, hand: Extract<Hand, { kind: 'ended' }>): Effect {
-  if (turn.stopping !== null) return ended(now, turn, cancelled(turn), hand.usage);
+  const { end, usage } = hand;
+  if (turn.stopping !== null) return ended(now, turn, cancelled(turn), usage);
+  // A turn that is parked outlives the process.
+  if (end.outcome === 'parked') return park(now, turn, hand);
   if (hand.why === 'shutdown')
     return ended(
       now,
       turn,
       { outcome: 'interrupted', fault: 'shutdown', reason: 'The gateway was shut down. What was said is kept.' },
-      hand.usage,
+      usage,
     );
-  const { end } = hand;
-  if (end.outcome !== 'parked') return ended(now, turn, end, hand.usage);
-  const park = { type: 'turn-park', turnId: turn.turnId, usage: hand.usage } as const;
-  if (hand.prompted || now.view.prompts.length > 0) return { kind: 'append', entries: [park], clears: 'hand' };
-  if (turn.openTools.length > 0)
-    return { kind: 'append', entries: [{ ...park, awaits: turn.openTools }], clears: 'hand' };
-  const reason = 'The agent waits, and has asked nobody for anything.';
-  return ended(now, turn, { outcome: 'failed', fault: 'agent-crashed', reason }, hand.usage);
+  return ended(now, turn, end, usage);
 }
 
-const ended = (now: Situation, turn: RunningTurn, end: TurnEnd, usage: Usage): Effect => ({
+function park(now: Situation, turn: RunningTurn, hand: Extract<Hand, { kind: 'ended' }>): Effect {
+  const { usage, held, prompted } = hand;
+  const entry = { type: 'turn-park', turnId: turn.turnId, usage: usage ?? spentBy(now, turn) } as const;
+  if (prompted || now.view.prompts.length > 0) return { kind: 'append', entries: [...held, entry], clears: 'hand' };
+  if (turn.openTools.length > 0)
+    return { kind: 'append', entries: [{ ...entry, awaits: turn.openTools }], clears: 'hand' };
+  const reason = 'The agent waits, and has asked nobody for anything.';
+  return ended(now, turn, { outcome: 'failed', fault: 'agent-crashed', reason }, usage);
+}
+
+const spentBy = ({ nowMs }: Situation, turn: RunningTurn): Usage =>
+  turn.spent ?? { inputTokens: 0, outputTokens: 0, durationMs: Math.max(0, nowMs - Date.parse(turn.startedAt)) };
+
+const ended = (now: Situation, turn: RunningTurn, end: TurnEnd, usage?: Usage): Effect => ({
   kind: 'append',
   entries: endOf(now, turn, end, usage),
   clears: 'hand',
@@ -304,8 +332,7 @@ function cancelled({ stopping }: RunningTurn): TurnEnd {
 function endOf(now: Situation, turn: RunningTurn, end: TurnEnd, usage?: Usage): readonly RunEvent[] {
   const { view } = now;
   const { turnId } = turn;
-  const spent = usage ??
-    turn.spent ?? { inputTokens: 0, outputTokens: 0, durationMs: Math.max(0, now.nowMs - Date.parse(turn.startedAt)) };
+  const spent = usage ?? spentBy(now, turn);
   return [
     ...turn.steers.map(
       (steer) => ({ type: 'steer-end', turnId, messageId: steer.messageId, outcome: 'queued' }) as const,

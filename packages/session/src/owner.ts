@@ -3,17 +3,20 @@
  *
  *  1. Acquire (the store raises the fence), then read the log to its head (R7): nothing known before counts.
  *  2. Fold → decide → perform one effect → fold again. What the owner writes it reads back from the log like everybody.
- *  3. The lists are true before the owner waits and when it releases (`rows.ts`).
- *  4. It ends in one way of three: `released` (nothing left at that head, or a turn that waits for a slot on whatever node),
+ *  3. What it appends, it has decided at the head that it appends at (R77): if a command came in between, it decides again.
+ *  4. The lists are true before the owner waits and when it releases (`rows.ts`).
+ *  5. It ends in one way of three: `released` (nothing left at that head, or a turn that waits for a slot on whatever node),
  *     `left` (draining), `lost` (fenced off, lease over, session deleted). However it ends, its run is cut off and its pen put
  *     down; what it has not dealt with is pending for the next owner (R11).
  */
 import {
-  fault,
   FaultError,
+  type MessageId,
   type Part,
   type PromptId,
+  type QueuedMessage,
   type RunEvent,
+  type RunningTurn,
   type SessionId,
   type Subject,
   type TurnId,
@@ -29,7 +32,7 @@ import { decide, TITLE_WAIT_MS, type Effect, type Hand, type Titling } from './m
 import { isListStale, rowsFor, streamOf, type RowState } from './rows.ts';
 import { answerOf, promptStates, Run } from './run.ts';
 import { Past, type Told } from './told.ts';
-import { Writer } from './writer.ts';
+import { Writer, type Decided } from './writer.ts';
 
 export interface OwnerPorts {
   readonly log: Log;
@@ -80,6 +83,7 @@ export class Tenure {
       epoch: acquired.epoch,
       clock: ports.clock,
       onAppended: (last) => live.reached(last),
+      holdCommands: () => live.holdCommands(),
     });
   }
 
@@ -124,32 +128,40 @@ export class Tenure {
 
   async #step(): Promise<TenureEnd | undefined> {
     this.#nudge = Promise.withResolvers<void>();
+    const effect = this.#decide();
+    if (effect !== undefined) return this.#perform(effect);
+    return this.#isOver() ? 'lost' : this.#nudged();
+  }
+
+  #isOver(): boolean {
+    return this.#writer.signal.aborted || this.#live.ended !== undefined;
+  }
+
+  /** @returns undefined if the tenure is over, or in doubt */
+  #decide(): Effect | undefined {
     this.#live.catchUp();
-    if (this.#writer.signal.aborted || this.#live.ended !== undefined) return 'lost';
-    if (this.#ports.isInDoubt()) return this.#nudged();
+    if (this.#isOver() || this.#ports.isInDoubt()) return undefined;
     const { view } = this.#live;
     const { clock, drain, defaultAgent } = this.#ports;
-    const asksTitle = this.#agent(view)?.title !== undefined;
-    const effect = decide({
+    return decide({
       view,
       hand: this.#hand,
       titling: this.#titling,
       agent: defaultAgent,
-      asksTitle,
+      asksTitle: this.#agent(view)?.title !== undefined,
       drain: drain(),
       previousOwner: this.#acquired.previous,
       nowMs: clock.now(),
       monotonicMs: clock.monotonicMs(),
     });
-    return this.#perform(effect, view);
   }
 
-  async #perform(effect: Effect, view: View): Promise<TenureEnd | undefined> {
+  async #perform(effect: Effect): Promise<TenureEnd | undefined> {
     switch (effect.kind) {
       case 'append':
-        return this.#append(effect);
+        return this.#append();
       case 'run':
-        return this.#start(effect, view);
+        return this.#start();
       case 'cancel':
         if (this.#hand.kind !== 'running') return undefined;
         this.#hand = {
@@ -165,7 +177,7 @@ export class Tenure {
         await this.#run?.ended;
         return undefined;
       case 'ask-title':
-        return this.#askTitle(effect.turnId, view);
+        return this.#askTitle(effect.turnId);
       case 'wait':
         return this.#wait(effect.forMs);
       case 'release':
@@ -175,11 +187,19 @@ export class Tenure {
     }
   }
 
-  async #append({ entries, clears }: Extract<Effect, { kind: 'append' }>): Promise<TenureEnd | undefined> {
-    const before = this.#live.view;
-    await this.#grantAlways(entries);
-    if (entries.length > 0 && (await this.#writer.write(entries)) === 'lost') return 'lost';
-    await this.#grantOvertaken(before);
+  /** Rule 3. */
+  async #append(): Promise<TenureEnd | undefined> {
+    let clears: Extract<Effect, { kind: 'append' }>['clears'];
+    const written = await this.#writer.decide(async () => {
+      const effect = this.#decide();
+      if (effect?.kind !== 'append') return undefined;
+      const { view } = this.#live;
+      await this.#grantAlways(effect.entries);
+      const entries = await this.#untilAnswered(() => this.#withQuestions(view, effect.entries));
+      clears = effect.clears;
+      return entries && { entries, head: view.seq };
+    });
+    if (written !== 'durable') return written === 'lost' ? 'lost' : undefined;
     this.#tellRun();
     if (clears === 'titling') this.#titling = { kind: 'none' };
     if (clears !== 'hand') return undefined;
@@ -191,61 +211,78 @@ export class Tenure {
 
   // ── the run ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async #start({ turnId, entries }: Extract<Effect, { kind: 'run' }>, view: View): Promise<TenureEnd | undefined> {
+  async #start(): Promise<TenureEnd | undefined> {
     // Whichever node has a slot first takes it up: it is pending from now on.
     if (!this.#takeSlot()) return this.#release(AT_ONCE);
-    const agent = this.#agent(view);
-    const told = await this.#untilAnswered(() => this.#tell(view, entries));
-    if (told === undefined) return 'lost';
-    const [granted, written] = await Promise.all([
-      this.#granted(view),
-      this.#writer.write(told.entries, this.#takeRows()),
-    ]);
+    const [granted, started] = await Promise.all([this.#granted(this.#live.view), this.#appendStart()]);
     // The lease may have ended while the grants were read, with the start durable long before.
-    if (written === 'lost' || !(await this.#isStillOwner())) return 'lost';
-    if (this.#live.view.turn?.turnId !== turnId) return undefined;
-    if (agent === undefined) return this.#refuse(turnId, view.agent ?? this.#ports.defaultAgent);
+    if (started === 'lost' || !(await this.#isStillOwner())) return 'lost';
+    const { turn } = this.#live.view;
+    if (started === 'void' || turn === null) return undefined;
+    const agent = this.#agent(this.#live.view);
+    this.#ranTurn = true;
+    if (agent === undefined) this.#hand = withoutAgent(turn);
+    else this.#begin(agent, turn.turnId, started, granted);
+    return undefined;
+  }
+
+  /** Rule 3. */
+  async #appendStart(): Promise<Told | Exclude<Decided, 'durable'>> {
+    let rows = this.#rows;
+    let told: Told | undefined;
+    const written = await this.#writer.decide(async () => {
+      const effect = this.#decide();
+      if (effect?.kind !== 'run') return undefined;
+      const { view, tag } = this.#live;
+      const start = await this.#untilAnswered(() => this.#tell(view, effect.entries));
+      const due = rowsFor(this.#live.sessionId, view, tag, this.#rows);
+      rows = due.state;
+      told = start;
+      return start && { entries: start.entries, rows: due.rows, head: view.seq };
+    });
+    if (written !== 'durable') return written;
+    this.#rows = rows;
+    return told ?? 'void';
+  }
+
+  #begin(agent: Agent, turnId: TurnId, told: Told, granted: ReadonlySet<string>): void {
     const run = new Run(agent, this.#live.view, told, {
       sessionId: this.#live.sessionId,
       writer: this.#writer,
       clock: this.#ports.clock,
+      onError: this.#ports.onError,
       isGranted: (tool) => granted.has(tool) || this.#live.view.grants.includes(tool),
       takeSteers: () => this.#takeSteers(turnId),
       openBlob: (mediaType) => this.#ports.blobs.sink(mediaType),
       readBlob: (hash) => this.#untilAnswered(() => this.#ports.blobs.bytes(hash)),
-      onError: this.#ports.onError,
     });
     this.#run = run;
     this.#hand = { kind: 'running', turnId };
-    this.#ranTurn = true;
     void run.ended.then((result) => this.#runEnded(run, result));
-    return undefined;
   }
 
   /** What the turn is told of, and its start with what that has to say of it. */
   async #tell(view: View, entries: readonly RunEvent[]): Promise<Told & { readonly entries: readonly RunEvent[] }> {
-    const past = new Past(this.#ports.log, this.#live.sessionId, view);
     const [first] = entries;
     const parent =
       first?.type === 'turn-start'
         ? first.parent
         : view.turns.find(({ turnId }) => turnId === view.turn?.turnId)?.parent;
-    const told = await past.toldTo(parent ?? null);
-    return { ...told, entries: await Promise.all(entries.map((entry) => past.withQuestion(entry))) };
+    const told = await new Past(this.#ports.log, this.#live.sessionId, view).toldTo(parent ?? null);
+    return { ...told, entries: await this.#withQuestions(view, entries) };
+  }
+
+  #withQuestions(view: View, entries: readonly RunEvent[]): Promise<readonly RunEvent[]> {
+    const past = new Past(this.#ports.log, this.#live.sessionId, view);
+    return Promise.all(entries.map((entry) => past.withQuestion(entry)));
   }
 
   /** Compare-and-set on the run: the end of a run that is no longer in hand changes nothing (R12). */
-  #runEnded(run: Run, { end, usage, prompted }: Awaited<Run['ended']>): void {
+  #runEnded(run: Run, { end, usage, prompted, held }: Awaited<Run['ended']>): void {
     if (this.#run !== run || this.#hand.kind === 'empty') return;
     const why = this.#hand.kind === 'cancelling' ? this.#hand.why : 'itself';
-    this.#hand = { kind: 'ended', turnId: run.turnId, end, usage, prompted, why };
+    this.#hand = { kind: 'ended', turnId: run.turnId, end, usage, prompted, held, why };
     this.wake();
-  }
-
-  async #refuse(turnId: TurnId, name: string): Promise<TenureEnd | undefined> {
-    const { detail } = fault('agent-not-found', `There is no agent "${name}" here. Choose another for this session.`);
-    const end: RunEvent = { type: 'turn-end', turnId, outcome: 'failed', fault: 'agent-not-found', reason: detail };
-    return (await this.#writer.write([end])) === 'lost' ? 'lost' : undefined;
   }
 
   #agent(view: View): Agent | undefined {
@@ -257,34 +294,28 @@ export class Tenure {
     return new Set(always?.map((grant) => grant.tool));
   }
 
+  /** Rule 3: a steer that was withdrawn, or whose turn was stopped, in the same moment is not injected. */
   async #takeSteers(turnId: TurnId): Promise<readonly { readonly author: string; readonly text: string }[]> {
-    this.#live.catchUp();
-    const steers = this.#live.view.turn?.turnId === turnId ? this.#live.view.turn.steers : [];
-    if (steers.length === 0) return [];
-    const ends = steers.map(
-      (steer) => ({ type: 'steer-end', turnId, messageId: steer.messageId, outcome: 'injected' }) as const,
-    );
-    return (await this.#writer.write(ends)) === 'lost' ? [] : steers.map(({ author, text }) => ({ author, text }));
+    let steers: readonly QueuedMessage[] = [];
+    const written = await this.#writer.decide(async () => {
+      this.#live.catchUp();
+      const { turn, seq } = this.#live.view;
+      steers = turn?.turnId === turnId && turn.stopping === null ? turn.steers : [];
+      if (steers.length === 0) return undefined;
+      return { head: seq, entries: steers.map(({ messageId }) => injected(turnId, messageId)) };
+    });
+    return written === 'durable' ? steers.map(({ author, text }) => ({ author, text })) : [];
   }
 
   /** What was allowed for ever is granted before its prompt is closed. */
   async #grantAlways(entries: readonly RunEvent[]): Promise<void> {
     for (const entry of entries)
-      if (entry.type === 'prompt-close' && entry.answer === 'always')
-        await this.#grant(this.#live.view, entry.promptId, entry.by);
+      if (entry.type === 'prompt-close' && entry.answer === 'always') await this.#grant(entry.promptId, entry.by);
   }
 
-  /** An answer may have come in before the close that was meant to do without one, and then it stands (R30), shown or not. */
-  async #grantOvertaken(before: View): Promise<void> {
-    for (const { command, verdict } of this.#live.judgedAfter(before.seq))
-      if (command.type === 'prompt-answer' && verdict.kind === 'answered' && command.answer === 'always')
-        await this.#grant(before, command.promptId, command.author);
-  }
-
-  /** @param view one that shows the prompt: a stop may have discarded it since */
-  async #grant(view: View, promptId: PromptId, by: Subject | undefined): Promise<void> {
-    const { owner } = view;
-    const tool = toolOf(view, promptId);
+  async #grant(promptId: PromptId, by: Subject | undefined): Promise<void> {
+    const { owner } = this.#live.view;
+    const tool = toolOf(this.#live.view, promptId);
     if (owner === null || tool === undefined) return;
     // The prompt's id makes it one grant, however often it is added.
     await this.#untilAnswered(() => this.#ports.grants.add(owner, tool.name, by ?? owner, promptId));
@@ -322,8 +353,9 @@ export class Tenure {
 
   // ── titles, lists, waiting, letting go ──────────────────────────────────────────────────────────────────────────────
 
-  async #askTitle(turnId: TurnId, view: View): Promise<TenureEnd | undefined> {
+  async #askTitle(turnId: TurnId): Promise<TenureEnd | undefined> {
     const { clock } = this.#ports;
+    const { view } = this.#live;
     const messages = view.messages.filter((message) => message.turnId === turnId);
     this.#titling = { kind: 'asking', untilMs: clock.monotonicMs() + TITLE_WAIT_MS };
     const asking =
@@ -347,6 +379,8 @@ export class Tenure {
   }
 
   async #wait(forMs: number | undefined): Promise<TenureEnd | undefined> {
+    // One that was taken for a start that was not wanted any more.
+    if (this.#hand.kind === 'empty') this.#giveSlotBack();
     if (
       isListStale(this.#live.sessionId, this.#live.view, this.#rows) &&
       (await this.#writer.write([], this.#takeRows())) === 'lost'
@@ -388,6 +422,20 @@ export class Tenure {
     return released.kind === 'behind' || released.kind === 'unavailable' ? undefined : 'lost';
   }
 }
+
+/** A turn of an agent that is not here has ended before it began. */
+function withoutAgent({ turnId, agent }: RunningTurn): Hand {
+  const reason = `There is no agent "${agent}" here. Choose another for this session.`;
+  const end = { outcome: 'failed', fault: 'agent-not-found', reason } as const;
+  return { kind: 'ended', turnId, end, usage: undefined, prompted: false, held: [], why: 'itself' };
+}
+
+const injected = (turnId: TurnId, messageId: MessageId): RunEvent => ({
+  type: 'steer-end',
+  turnId,
+  messageId,
+  outcome: 'injected',
+});
 
 /** The tool that a prompt asks for. */
 function toolOf({ messages, offPath }: View, promptId: PromptId): Extract<Part, { type: 'tool' }> | undefined {

@@ -7,6 +7,8 @@
  * 3. It ends exactly once, after all that it said is durable: `ended` resolves with how, and what it used.
  * 4. An agent that errs is told to its author (`onError`), and ends its turn `failed` (`agent-fault.ts`).
  * 5. The result of a tool that the caller ran ends the tool's part before the agent goes on; the agent may say it again.
+ * 6. What an agent asks a person with its last words before it parks is handed over with its end, not before: the prompt and the
+ *    park are one append (R78).
  */
 import {
   promptIdOf,
@@ -26,6 +28,9 @@ import { DeltaWindow } from './delta-window.ts';
 import type { Told } from './told.ts';
 import { BACKLOG_BYTES_MAX, type Writer } from './writer.ts';
 
+/** Entries: so many prompts and tool requests come with one park at most. */
+const HELD_MAX = 256;
+
 export interface RunPorts {
   readonly sessionId: SessionId;
   readonly writer: Writer;
@@ -44,6 +49,8 @@ export interface RunResult {
   readonly usage: Usage;
   /** Whether it asked a person something in this call. */
   readonly prompted: boolean;
+  /** Rule 6: what is to be appended with the park. Empty if it did not park. */
+  readonly held: readonly RunEvent[];
 }
 
 export class Run {
@@ -63,6 +70,7 @@ export class Run {
   #prompts: number;
   #tools: number;
   #prompted = false;
+  #held: RunEvent[] = [];
   #usage: { inputTokens: number; outputTokens: number; firstTokenMs?: number };
 
   /** @param told what came before the turn (`told.ts`) */
@@ -106,11 +114,12 @@ export class Run {
 
   async #drive(): Promise<RunResult> {
     const end = await Promise.race([this.#consume(), this.#cut.promise.then((): RunEnd => ({ outcome: 'completed' }))]);
-    await this.#write([]);
+    const parks = end.outcome === 'parked';
+    await this.#write(parks ? [] : this.#takeHeld());
     // Cut or not: the end is decided on a view that holds all that was handed over before.
     await this.#ports.writer.write([]);
     const durationMs = Math.max(0, Math.round(this.#ports.clock.monotonicMs() - this.#startedMs));
-    return { end, usage: { ...this.#usage, durationMs }, prompted: this.#prompted };
+    return { end, usage: { ...this.#usage, durationMs }, prompted: this.#prompted, held: parks ? this.#held : [] };
   }
 
   async #consume(): Promise<RunEnd> {
@@ -150,8 +159,21 @@ export class Run {
   }
 
   async #take(event: AgentEvent): Promise<void> {
-    const { turnId } = this;
     checkEvent(event);
+    if (event.type === 'usage') return this.#addUsage(event);
+    if (event.type === 'prompt') return this.#prompt(event);
+    if (event.type === 'tool-request') {
+      const { toolId, name, input } = event;
+      this.#requests.set(toolId, { name, input });
+      if (this.#held.length > 0) return this.#hold({ ...event, turnId: this.turnId });
+    }
+    // It goes on without parking: what it asked is shown now.
+    if (this.#held.length > 0) await this.#write(this.#takeHeld());
+    return this.#tell(event);
+  }
+
+  async #tell(event: Exclude<AgentEvent, { type: 'usage' | 'prompt' }>): Promise<void> {
+    const { turnId } = this;
     switch (event.type) {
       case 'tool-end':
         return this.#isCallers(event.toolId) ? undefined : this.#write([{ ...event, turnId }]); // 5
@@ -161,23 +183,47 @@ export class Run {
         return this.#pushDelta({ type: `${event.type}-delta`, turnId, messageId: this.#messageId, text: event.text });
       case 'tool-output':
         return this.#pushDelta({ type: 'tool-output', turnId, toolId: event.toolId, text: event.text });
-      case 'usage':
-        this.#usage = {
-          ...this.#usage,
-          inputTokens: this.#usage.inputTokens + event.inputTokens,
-          outputTokens: this.#usage.outputTokens + event.outputTokens,
-        };
-        return undefined;
-      case 'prompt':
-        return this.#openPrompt(event);
       case 'tool-start':
         return this.#write([{ type: 'tool-start', turnId, toolId: event.toolId, ...this.#requested(event.toolId) }]);
-      case 'tool-request':
-        this.#requests.set(event.toolId, { name: event.name, input: event.input });
-        return this.#write([{ ...event, turnId }]);
       default:
         return this.#write([{ ...event, turnId }]);
     }
+  }
+
+  #addUsage({ inputTokens, outputTokens }: Extract<AgentEvent, { type: 'usage' }>): void {
+    this.#usage = {
+      ...this.#usage,
+      inputTokens: this.#usage.inputTokens + inputTokens,
+      outputTokens: this.#usage.outputTokens + outputTokens,
+    };
+  }
+
+  // ── prompts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  #prompt(event: Extract<AgentEvent, { type: 'prompt' }>): Promise<void> | undefined {
+    const open = this.#promptOpen(event);
+    // A call that awaits its prompts in the process does not park: it shows them at once.
+    return this.#agent.resumable ? this.#hold(open) : this.#write([open]);
+  }
+
+  /** Rule 6. Beyond the bound it is shown without its park. */
+  #hold(entry: RunEvent): Promise<void> | undefined {
+    this.#held.push(entry);
+    return this.#held.length > HELD_MAX ? this.#write(this.#takeHeld()) : undefined;
+  }
+
+  #takeHeld(): readonly RunEvent[] {
+    const held = this.#held;
+    this.#held = [];
+    return held;
+  }
+
+  #promptOpen(event: Extract<AgentEvent, { type: 'prompt' }>): RunEvent {
+    this.#prompted = true;
+    const { promptId, kind, title, detail, choices, deadlineMs, toolId } = event;
+    const deadlineAt = deadlineMs === undefined ? null : new Date(this.#ports.clock.now() + deadlineMs).toISOString();
+    const tool = toolId === undefined ? {} : { toolId };
+    return { type: 'prompt-open', turnId: this.turnId, promptId, kind, title, detail, choices, deadlineAt, ...tool };
   }
 
   /** What was asked for, here or before the turn was parked: a start repeats it, so that it can be read alone. */
@@ -216,16 +262,6 @@ export class Run {
     if (written === 'lost') this.abandon();
   }
 
-  #openPrompt(event: Extract<AgentEvent, { type: 'prompt' }>): Promise<void> {
-    this.#prompted = true;
-    const { promptId, kind, title, detail, choices, deadlineMs, toolId } = event;
-    const deadlineAt = deadlineMs === undefined ? null : new Date(this.#ports.clock.now() + deadlineMs).toISOString();
-    const tool = toolId === undefined ? {} : { toolId };
-    return this.#write([
-      { type: 'prompt-open', turnId: this.turnId, promptId, kind, title, detail, choices, deadlineAt, ...tool },
-    ]);
-  }
-
   #context(): RunContext {
     const { clock, isGranted, takeSteers, openBlob, readBlob } = this.#ports;
     return {
@@ -243,7 +279,7 @@ export class Run {
       },
       ask: async (prompt) => {
         const closed = new Promise<PromptState>((resolve) => this.#asked.set(prompt.promptId, resolve));
-        await this.#openPrompt(prompt);
+        await this.#write([this.#promptOpen(prompt)]);
         return closed;
       },
     };

@@ -8,7 +8,10 @@
  *    or not the first try had arrived.
  * 4. A stale fence ends the pen for good, and so does putting it down: `lost` resolves, even of an append that arrived, so that
  *    nobody acts on it any more (D2); later writes resolve `lost` and reach nothing (R9, R12).
- * 5. `backlogBytes` is bounded by its callers: they await `write` when it exceeds `BACKLOG_BYTES_MAX`.
+ * 5. A decision (`decide`) is made when all that was written before it is durable and in the view, and is appended alone, at the head
+ *    that it was made at (log law L14). If commands came in between, it is made again (R77). What is written meanwhile waits.
+ *    Each repeat means that a command was appended; after `BEHIND_MAX` of them the commands of this process wait for the decision.
+ * 6. `backlogBytes` is bounded by its callers: they await `write` when it exceeds `BACKLOG_BYTES_MAX`.
  */
 import type { RunEvent } from '@holdfast/protocol';
 import type { Append, AppendVerdict, Log, RowChange, StreamName } from '@holdfast/log';
@@ -18,42 +21,54 @@ import { encodeEntry } from './service.ts';
 export const BACKLOG_BYTES_MAX: number = 256 * 1024;
 const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 2_000;
+/** Rule 5. */
+const BEHIND_MAX = 2;
 
 export type Written = 'durable' | 'lost';
 
+export interface Decision {
+  readonly entries: readonly RunEvent[];
+  readonly rows?: readonly RowChange[];
+  /** The seq of the view that it was made on. */
+  readonly head: number;
+}
+
+/** `void`: at the last head there was nothing to append. */
+export type Decided = Written | 'void';
+
 interface Batch {
+  readonly kind: 'batch';
   readonly records: Uint8Array[];
   readonly rows: RowChange[];
   readonly done: ((written: Written) => void)[];
 }
 
-const emptyBatch = (): Batch => ({ records: [], rows: [], done: [] });
-const isEmpty = ({ records, rows }: Batch): boolean => records.length === 0 && rows.length === 0;
+type Job = Batch | { readonly kind: 'decision'; readonly settle: () => Promise<void> };
+
+const emptyBatch = (): Batch => ({ kind: 'batch', records: [], rows: [], done: [] });
+
+export interface WriterOptions {
+  readonly log: Log;
+  readonly stream: StreamName;
+  readonly epoch: number;
+  readonly clock: Clock;
+  /** Resolves when the view holds the entry at this seq. */
+  readonly onAppended: (last: number) => Promise<void>;
+  /** Holds back the commands of this process (rule 5). @returns release */
+  readonly holdCommands: () => () => void;
+}
 
 export class Writer {
-  readonly #log: Log;
-  readonly #stream: StreamName;
-  readonly #epoch: number;
-  readonly #clock: Clock;
-  readonly #onAppended: (last: number) => Promise<void>;
-  #next: Batch = emptyBatch();
+  readonly #options: WriterOptions;
+  readonly #jobs: Job[] = [];
   #nextSeq = 0;
   #busy = false;
+  #releaseCommands: (() => void) | undefined;
   readonly #end = new AbortController();
   backlogBytes = 0;
 
-  constructor(options: {
-    log: Log;
-    stream: StreamName;
-    epoch: number;
-    clock: Clock;
-    onAppended: (last: number) => Promise<void>;
-  }) {
-    this.#log = options.log;
-    this.#stream = options.stream;
-    this.#epoch = options.epoch;
-    this.#clock = options.clock;
-    this.#onAppended = options.onAppended;
+  constructor(options: WriterOptions) {
+    this.#options = options;
   }
 
   /** Aborted once the pen is lost or put down. */
@@ -64,15 +79,24 @@ export class Writer {
   /** With nothing to write: resolves when all that was written before is durable. */
   write(entries: readonly RunEvent[], rows: readonly RowChange[] = []): Promise<Written> {
     if (this.#end.signal.aborted) return Promise.resolve('lost');
+    const batch = this.#lastBatch();
     for (const entry of entries) {
       const bytes = encodeEntry(entry);
-      this.#next.records.push(bytes);
+      batch.records.push(bytes);
       this.backlogBytes += bytes.byteLength;
     }
-    this.#next.rows.push(...rows);
-    const written = new Promise<Written>((resolve) => this.#next.done.push(resolve));
-    if (!this.#busy) void this.#drain();
+    batch.rows.push(...rows);
+    const written = new Promise<Written>((resolve) => batch.done.push(resolve));
+    this.#start();
     return written;
+  }
+
+  /** Rule 5. @param make is called once for each head; undefined: nothing is to be appended there */
+  decide(make: () => Promise<Decision | undefined>): Promise<Decided> {
+    return new Promise((resolve, reject) => {
+      this.#jobs.push({ kind: 'decision', settle: () => this.#settle(make).then(resolve, reject) });
+      this.#start();
+    });
   }
 
   /** Nothing more is written; what is under way may still arrive. */
@@ -80,35 +104,79 @@ export class Writer {
     this.#end.abort();
   }
 
+  #lastBatch(): Batch {
+    const last = this.#jobs.at(-1);
+    if (last?.kind === 'batch') return last;
+    const batch = emptyBatch();
+    this.#jobs.push(batch);
+    return batch;
+  }
+
+  #start(): void {
+    if (!this.#busy) void this.#drain();
+  }
+
   async #drain(): Promise<void> {
     this.#busy = true;
-    while (this.#next.done.length > 0) {
-      const batch = this.#next;
-      this.#next = emptyBatch();
-      const written = isEmpty(batch) ? this.#state() : await this.#append(batch);
-      this.backlogBytes -= batch.records.reduce((sum, bytes) => sum + bytes.byteLength, 0);
-      for (const done of batch.done) done(written);
-    }
+    for (let job = this.#jobs.shift(); job !== undefined; job = this.#jobs.shift())
+      await (job.kind === 'batch' ? this.#writeBatch(job) : job.settle());
     this.#busy = false;
+  }
+
+  async #writeBatch({ records, rows, done }: Batch): Promise<void> {
+    const isEmpty = records.length === 0 && rows.length === 0;
+    const written = isEmpty ? this.#state() : await this.#append({ records, rows });
+    this.backlogBytes -= records.reduce((sum, bytes) => sum + bytes.byteLength, 0);
+    // Without a head to be at, it cannot be behind.
+    for (const tell of done) tell(written === 'behind' ? 'lost' : written);
+  }
+
+  async #settle(make: () => Promise<Decision | undefined>): Promise<Decided> {
+    try {
+      for (let tries = 0; ; tries += 1) {
+        if (tries >= BEHIND_MAX) this.#releaseCommands ??= this.#options.holdCommands();
+        const decision = this.#end.signal.aborted ? undefined : await make();
+        if (this.#end.signal.aborted) return 'lost';
+        if (decision === undefined) return 'void';
+        const { entries, rows = [], head } = decision;
+        if (entries.length === 0 && rows.length === 0) return 'durable';
+        const written = await this.#append({ records: entries.map(encodeEntry), rows, ifHead: head });
+        if (written !== 'behind') return written;
+      }
+    } finally {
+      this.#letCommandsGo();
+    }
+  }
+
+  #letCommandsGo(): void {
+    this.#releaseCommands?.();
+    this.#releaseCommands = undefined;
   }
 
   #state(): Written {
     return this.#end.signal.aborted ? 'lost' : 'durable';
   }
 
-  async #append({ records, rows }: Batch): Promise<Written> {
-    const fence = { consumer: 'run', epoch: this.#epoch };
-    const producer = { id: 'run', epoch: this.#epoch, seq: this.#nextSeq };
+  async #append(content: Pick<Append, 'records' | 'rows' | 'ifHead'>): Promise<Written | 'behind'> {
+    const { epoch, clock, onAppended } = this.#options;
+    const fence = { consumer: 'run', epoch };
+    const producer = { id: 'run', epoch, seq: this.#nextSeq };
     for (let waitMs = RETRY_FIRST_MS; !this.#end.signal.aborted; waitMs = Math.min(waitMs * 2, RETRY_MAX_MS)) {
-      const verdict = await this.#try({ records, rows, fence, producer });
+      const verdict = await this.#try({ ...content, fence, producer });
       if (verdict.kind === 'appended' || verdict.kind === 'duplicate') {
         this.#nextSeq += 1;
-        await this.#onAppended(verdict.last);
+        await onAppended(verdict.last);
         return this.#state();
+      }
+      // An earlier try of it has not arrived, and never will: the head does not come back.
+      if (verdict.kind === 'behind') {
+        await onAppended(verdict.head);
+        return this.#end.signal.aborted ? 'lost' : 'behind';
       }
       // Everything but an unavailable store means that somebody else owns the session, or nobody can.
       if (verdict.kind !== 'unavailable') break;
-      await this.#clock.sleep(waitMs, this.#end.signal);
+      this.#letCommandsGo();
+      await clock.sleep(waitMs, this.#end.signal);
     }
     this.#end.abort();
     return 'lost';
@@ -117,7 +185,7 @@ export class Writer {
   /** An answer that did not come is no answer: the append may have arrived or not (rule 3). */
   async #try(append: Append): Promise<AppendVerdict | { readonly kind: 'unavailable' }> {
     try {
-      return await this.#log.append(this.#stream, append);
+      return await this.#options.log.append(this.#options.stream, append);
     } catch {
       return { kind: 'unavailable' };
     }

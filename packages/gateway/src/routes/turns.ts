@@ -8,6 +8,7 @@
 import { z } from 'zod';
 import {
   fault,
+  turnIdOf,
   turnIdOfItem,
   type Command,
   type Fault,
@@ -18,7 +19,6 @@ import {
   type ToolId,
   type TurnId,
   type TurnOutcome,
-  type View,
 } from '@holdfast/protocol';
 import {
   answerPromptBody,
@@ -90,20 +90,16 @@ export function turnRoutes({ service }: Context, access: Access): readonly Route
       right: 'write',
       docs: { summary: 'Stop a turn, by id', replies: { 200: { about: 'What became of it', schema: stopSchema } } },
       body: stopTurnBody,
-      handle: async ({ params: { sessionId, turnId }, body, principal }, { clientId, given }) => {
-        const found = await service.snapshot(sessionId);
-        if (found.kind === 'fault') return failed(found.fault);
-        // Rule 3.
-        if (found.view.turn?.turnId !== turnId && !given) return ended(service, sessionId, turnId, found.view);
+      handle: async ({ params: { sessionId, turnId }, body, principal }, name) => {
         const { queue = 'keep', partial } = body;
-        const command = { type: 'stop', clientId, author: principal.subject, turnId, queue } as const;
-        const receipt = await service.submit(sessionId, partial === undefined ? command : { ...command, partial });
+        const stop = { type: 'stop', clientId: name.clientId, author: principal.subject, turnId, queue } as const;
+        const command = partial === undefined ? stop : { ...stop, partial };
+        if (await isInVain(service, sessionId, command, name)) return notStopped(service, sessionId, turnId);
+        const receipt = await service.submit(sessionId, command);
         if (receipt.kind === 'fault') return failed(receipt.fault);
         const { verdict, seq, duplicate } = receipt;
         if (verdict.kind === 'stopping') return ok({ turnId, result: 'stopping', seq, duplicate });
-        if (verdict.kind === 'void' && verdict.reason === 'already-stopping')
-          return ok({ turnId, result: 'already-stopping', seq, duplicate });
-        return ended(service, sessionId, turnId, found.view);
+        return notStopped(service, sessionId, turnId, { seq, duplicate });
       },
     }),
 
@@ -247,18 +243,22 @@ export async function turnStatus(service: SessionService, sessionId: SessionId, 
   };
 }
 
-async function ended(service: SessionService, sessionId: SessionId, turnId: TurnId, view: View): Promise<Reply> {
-  const turn = await service.turn(sessionId, turnId);
-  if (turn.kind === 'ok') return ok({ turnId, result: 'already-ended', outcome: turn.node.outcome });
-  const waits = view.queue.some((item) => turnIdOfItem(item) === turnId);
-  if (turn.fault.kind !== 'turn-not-found' || !waits) return failed(turn.fault);
-  return failed(
-    fault(
-      'turn-not-found',
-      `Turn ${turnId} has not begun: its message waits in the queue. Withdraw the message instead.`,
-      { facts: { state: 'queued' } },
-    ),
-  );
+/** Why a stop changed nothing: it is stopping already, or has ended. The id may be that of a message which another turn took up. */
+async function notStopped(
+  service: SessionService,
+  sessionId: SessionId,
+  turnId: TurnId,
+  receipt: { readonly seq?: number; readonly duplicate?: boolean } = {},
+): Promise<Reply> {
+  const found = await service.snapshot(sessionId);
+  if (found.kind === 'fault') return failed(found.fault);
+  const { turns, queue } = found.view;
+  const own = await service.turn(sessionId, turnId);
+  const taker = turns.find((other) => other.messageIds.some((id) => turnIdOf(id) === turnId));
+  const turn = own.kind === 'ok' || taker === undefined ? own : await service.turn(sessionId, taker.turnId);
+  const stops = queue.some((item) => turnIdOfItem(item) === turnId) || (turn.kind === 'ok' && turn.active);
+  if (stops) return ok({ turnId, result: 'already-stopping', ...receipt });
+  return turn.kind === 'ok' ? ok({ turnId, result: 'already-ended', outcome: turn.node.outcome }) : failed(turn.fault);
 }
 
 // ── prompts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
