@@ -8,6 +8,7 @@ import type { Scope } from '@holdfast/protocol/schema';
 import { onTestFinished } from 'vitest';
 import { configOf, startGateway, type Config, type GatewayOptions, type RunningGateway } from '../src/index.ts';
 import { createLogger } from '../src/logger.ts';
+import { expectFrame, expectReply } from './replies.ts';
 
 export const ROOT = 'hf_root_of_the_tests';
 
@@ -66,12 +67,9 @@ export async function openApi(changes: Partial<Config> = {}, options: GatewayOpt
     });
     const text = await response.text();
     const isJson = response.headers.get('content-type')?.includes('json') === true;
-    return {
-      status: response.status,
-      headers: response.headers,
-      text,
-      body: isJson && text !== '' && !text.includes('\n') ? JSON.parse(text) : undefined,
-    };
+    const answer: Json = isJson && text !== '' && !text.includes('\n') ? JSON.parse(text) : undefined;
+    expectReply(gateway.routes, `${method} ${path}`, response.status, answer);
+    return { status: response.status, headers: response.headers, text, body: answer };
   };
 
   return {
@@ -138,7 +136,11 @@ export class EventReader {
   async next(): Promise<StreamEvent> {
     for (;;) {
       const event = this.#events.shift();
-      if (event !== undefined) return { ...event, json: JSON.parse(event.data) };
+      if (event !== undefined) {
+        const json: Json = JSON.parse(event.data);
+        expectFrame(event.event, json);
+        return { ...event, json };
+      }
       if (this.end !== undefined) throw new Error(`The stream ended ${this.end}`);
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }

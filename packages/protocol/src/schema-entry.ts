@@ -1,7 +1,8 @@
 /**
  * The entries of a session's log as schemas: for the OpenAPI document, and for the door that an import comes through.
  *
- * 1. Keyed and typed by the entry's type: an entry that is added or changed there and not here does not compile.
+ * 1. Keyed and typed by the entry's type: an entry or a field, even one that may be absent, that is added there and not here does not
+ *    compile. An import would forget it.
  * 2. Unknown fields are dropped: a later version's export is read as far as this one understands it.
  */
 import { z } from 'zod';
@@ -9,6 +10,7 @@ import type { EntryBody, EntryType, Question, TitleStatus, TurnOutcome, TurnSour
 import { FAULT_KINDS, type FaultKind } from './fault.ts';
 import {
   answerSchema,
+  type FieldsOf,
   btwIdSchema,
   clientIdSchema,
   filePart,
@@ -33,7 +35,7 @@ export const turnOutcomeSchema: z.ZodType<TurnOutcome> = z.enum([
   'limit',
 ]);
 export const titleStatusSchema: z.ZodType<TitleStatus> = z.enum(['pending', 'done', 'skipped']);
-const usage = {
+const usage: FieldsOf<Usage> = {
   inputTokens: z.number(),
   outputTokens: z.number(),
   firstTokenMs: z.number().exactOptional(),
@@ -44,7 +46,7 @@ export const usageSchema: z.ZodType<Usage> = z.object(usage);
 export const turnSourceSchema: z.ZodType<TurnSource> = z.object({
   messageIds: z.array(messageIdSchema),
   parent: turnIdSchema.nullable(),
-});
+} satisfies FieldsOf<TurnSource>);
 const questionSchema: z.ZodType<Question> = z.object({
   messageId: messageIdSchema,
   clientId: clientIdSchema,
@@ -54,7 +56,11 @@ const questionSchema: z.ZodType<Question> = z.object({
   at: z.string(),
   seq: z.int(),
   turnId: turnIdSchema,
-});
+} satisfies FieldsOf<Question>);
+
+interface HasFields<T> {
+  readonly shape: FieldsOf<T>;
+}
 
 const command = { clientId: clientIdSchema, author: nameSchema };
 const run = { turnId: turnIdSchema };
@@ -220,7 +226,12 @@ const entries = {
     outcome: z.enum(['injected', 'queued', 'void']),
   }),
   'context-trim': z.object({ type: z.literal('context-trim'), ...run, turns: z.number() }),
-  'turn-park': z.object({ type: z.literal('turn-park'), ...run, usage: usageSchema }),
+  'turn-park': z.object({
+    type: z.literal('turn-park'),
+    ...run,
+    usage: usageSchema,
+    awaits: z.array(toolIdSchema).exactOptional(),
+  }),
   'turn-resume': z.object({ type: z.literal('turn-resume'), ...run, attempt: z.int() }),
   'turn-end': z.object({
     type: z.literal('turn-end'),
@@ -235,7 +246,9 @@ const entries = {
   'title-status': z.object({ type: z.literal('title-status'), ...lateRun, status: titleStatusSchema }),
   title: z.object({ type: z.literal('title'), ...lateRun, title: z.string() }),
   'stream-end': z.object({ type: z.literal('stream-end'), ...run }),
-} satisfies { readonly [T in EntryType]: z.ZodType<Extract<EntryBody, { type: T }>> };
+} satisfies {
+  readonly [T in EntryType]: z.ZodType<Extract<EntryBody, { type: T }>> & HasFields<Extract<EntryBody, { type: T }>>;
+};
 
 const [first, ...rest] = Object.values(entries);
 

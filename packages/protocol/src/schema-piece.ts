@@ -52,7 +52,7 @@ export const nameSchema: z.ZodType<string> = z.string().min(1).max(NAME_CHARS_MA
 export const whenBusySchema: z.ZodType<WhenBusy> = z.enum(['queue', 'interrupt', 'steer']);
 export const answerSchema: z.ZodType<Answer> = z.string().max(ANSWER_CHARS_MAX);
 
-export const filePart: { readonly [K in keyof FilePart]: z.ZodType<FilePart[K]> } = {
+export const filePart: FieldsOf<FilePart> = {
   hash: blobHashSchema,
   name: nameSchema,
   mediaType: z.string().min(1).max(NAME_CHARS_MAX),
@@ -63,3 +63,6 @@ export const inputPartSchema: z.ZodType<InputPart> = z.discriminatedUnion('type'
   z.strictObject({ type: z.literal('file'), ...filePart }),
   z.strictObject({ type: z.literal('data'), name: nameSchema, data: z.unknown() }),
 ]);
+
+/** A schema for each field of a type, those too that may be absent: one that is left out does not compile. */
+export type FieldsOf<T> = { readonly [K in keyof T]-?: z.ZodType<Exclude<T[K], undefined>> };

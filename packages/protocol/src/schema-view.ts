@@ -1,9 +1,12 @@
 /**
- * What the gateway answers with, as schemas: the view of a session and the lines of its lists. They document; nothing is parsed by them.
+ * What the gateway answers with, as schemas: the view of a session and the lines of its lists. They document, and tests read
+ * replies by them. Each has a schema for every field of its type, also for one that may be absent (`FieldsOf`).
  */
 import { z } from 'zod';
+import type { EntryType } from './entry.ts';
 import type { Problem } from './fault.ts';
 import {
+  entrySchemas,
   faultKindSchema,
   titleStatusSchema,
   turnOutcomeSchema,
@@ -15,6 +18,7 @@ import {
   btwIdSchema,
   clientIdSchema,
   cursorSchema,
+  type FieldsOf,
   inputPartSchema,
   messageIdSchema,
   promptIdSchema,
@@ -22,14 +26,17 @@ import {
   toolIdSchema,
   turnIdSchema,
 } from './schema-piece.ts';
+import type { SessionSummary } from './summary.ts';
 import type {
   KeptBtw,
   Message,
   OpenPrompt,
   Part,
+  PromptPart,
   QueuedMessage,
   RunningTurn,
   Stopping,
+  ToolPart,
   TurnNode,
   View,
 } from './view.ts';
@@ -53,7 +60,7 @@ const partSchema: z.ZodType<Part> = z
       blob: blobHashSchema.exactOptional(),
       outputBytes: z.int().exactOptional(),
       durationMs: z.number().exactOptional(),
-    }),
+    } satisfies FieldsOf<ToolPart>),
     z.object({
       type: z.literal('prompt'),
       promptId: promptIdSchema,
@@ -65,7 +72,7 @@ const partSchema: z.ZodType<Part> = z
       outcome: z.enum(['answered', 'expired', 'cancelled']).nullable(),
       answer: z.string().exactOptional(),
       by: z.string().exactOptional(),
-    }),
+    } satisfies FieldsOf<PromptPart>),
     z.object({ type: z.literal('steer'), messageId: messageIdSchema, author: z.string(), text: z.string() }),
     z.object({ type: z.literal('context-trim'), turns: z.int() }),
     z.object({ type: z.literal('provider-state'), provider: z.string(), state: z.unknown() }),
@@ -81,7 +88,7 @@ const keptBtwSchema: z.ZodType<KeptBtw> = z
     agent: z.string(),
     author: z.string(),
     askedAt: time,
-  })
+  } satisfies FieldsOf<KeptBtw>)
   .meta({ id: 'KeptBtw' });
 
 export const messageSchema: z.ZodType<Message> = z
@@ -100,7 +107,7 @@ export const messageSchema: z.ZodType<Message> = z
     fault: faultKindSchema.exactOptional(),
     usage: usageSchema.exactOptional(),
     btws: z.array(keptBtwSchema).exactOptional(),
-  })
+  } satisfies FieldsOf<Message>)
   .meta({ id: 'Message' });
 
 const stoppingSchema: z.ZodType<Stopping> = z
@@ -109,7 +116,7 @@ const stoppingSchema: z.ZodType<Stopping> = z
     queue: z.enum(['keep', 'clear']),
     partial: z.enum(['keep', 'discard']),
     by: z.string(),
-  })
+  } satisfies FieldsOf<Stopping>)
   .meta({ id: 'Stopping' });
 
 const queuedSchema: z.ZodType<QueuedMessage> = z
@@ -128,7 +135,7 @@ const queuedSchema: z.ZodType<QueuedMessage> = z
     source: turnSourceSchema.exactOptional(),
     stopping: stoppingSchema.exactOptional(),
     missedTurn: turnIdSchema.exactOptional(),
-  })
+  } satisfies FieldsOf<QueuedMessage>)
   .meta({ id: 'QueuedMessage' });
 
 const openPromptSchema: z.ZodType<OpenPrompt> = z
@@ -141,23 +148,37 @@ const openPromptSchema: z.ZodType<OpenPrompt> = z
     choices: z.array(z.string()),
     deadlineAt: time.nullable(),
     toolId: toolIdSchema.exactOptional(),
-  })
+  } satisfies FieldsOf<OpenPrompt>)
   .meta({ id: 'OpenPrompt' });
 
-const runningTurnSchema: z.ZodType<
-  Pick<RunningTurn, 'turnId' | 'messageId' | 'state' | 'agent' | 'startSeq' | 'startedAt'>
-> = z
-  .looseObject({
+const lastEvent = z.enum(Object.keys(entrySchemas) as [EntryType, ...EntryType[]]) as unknown as z.ZodType<
+  TurnNode['lastEvent']
+>;
+
+const runningTurnSchema: z.ZodType<RunningTurn> = z
+  .object({
     turnId: turnIdSchema,
     messageId: messageIdSchema,
     state: z.enum(['running', 'parked']),
     agent: z.string(),
+    attempt: z.int(),
     startSeq: seq,
     startedAt: time,
-  })
+    lastSeq: seq,
+    lastEvent,
+    stopping: stoppingSchema.nullable(),
+    steers: z.array(queuedSchema),
+    openTools: z.array(toolIdSchema),
+    awaits: z.array(toolIdSchema),
+    answers: z.array(z.object({ promptId: promptIdSchema, answer: z.string(), by: z.string() })),
+    results: z.array(z.object({ toolId: toolIdSchema, ok: z.boolean(), output: z.string() })),
+    spent: usageSchema.nullable(),
+    promptCount: z.int(),
+    toolCount: z.int(),
+  } satisfies FieldsOf<RunningTurn>)
   .meta({ id: 'RunningTurn' });
 
-export const turnNodeSchema: z.ZodType<Omit<TurnNode, 'lastEvent'> & { readonly lastEvent: string }> = z
+export const turnNodeSchema: z.ZodType<TurnNode> = z
   .object({
     turnId: turnIdSchema,
     parent: turnIdSchema.nullable(),
@@ -170,12 +191,12 @@ export const turnNodeSchema: z.ZodType<Omit<TurnNode, 'lastEvent'> & { readonly 
     endedAt: time.exactOptional(),
     revision: seq,
     lastSeq: seq,
-    lastEvent: z.string(),
-  })
+    lastEvent,
+  } satisfies FieldsOf<TurnNode>)
   .meta({ id: 'Turn' });
 
-export const viewSchema: z.ZodType<Pick<View, 'messages' | 'queue' | 'prompts' | 'title'>> = z
-  .looseObject({
+export const viewSchema: z.ZodType<View> = z
+  .object({
     foldVersion: z.int(),
     seq,
     owner: z.string().nullable(),
@@ -199,10 +220,10 @@ export const viewSchema: z.ZodType<Pick<View, 'messages' | 'queue' | 'prompts' |
     closing: turnIdSchema.nullable(),
     grants: z.array(z.string()),
     usage: z.object({ inputTokens: z.number(), outputTokens: z.number() }),
-  })
+  } satisfies FieldsOf<View>)
   .meta({ id: 'View' });
 
-export const sessionSummarySchema: z.ZodType = z
+export const sessionSummarySchema: z.ZodType<SessionSummary> = z
   .object({
     sessionId: sessionIdSchema,
     owner: z.string(),
@@ -221,7 +242,7 @@ export const sessionSummarySchema: z.ZodType = z
     preview: z.string(),
     createdAt: time,
     updatedAt: time,
-  })
+  } satisfies FieldsOf<SessionSummary>)
   .meta({ id: 'SessionSummary' });
 
 export const snapshotSchema: z.ZodType = z
@@ -237,5 +258,5 @@ export const problemSchema: z.ZodType<Problem> = z
     fault: faultKindSchema,
     retryAfterMs: z.int().exactOptional(),
     facts: z.record(z.string(), z.unknown()).exactOptional(),
-  })
+  } satisfies FieldsOf<Problem>)
   .meta({ id: 'Problem', description: 'RFC 9457 problem details' });

@@ -28,3 +28,9 @@ test('an entry of a later version is read as far as it is known', () => {
   const entry = entryBodySchema.parse({ type: 'stream-end', turnId: 't_1', colour: 'blue' });
   expect(entry).toEqual({ type: 'stream-end', turnId: 't_1' });
 });
+
+test('R81: an entry keeps the fields that may be absent', () => {
+  const usage = { inputTokens: 1, outputTokens: 2, durationMs: 3 };
+  const entry = { type: 'turn-park', turnId: 't_1', usage, awaits: ['x_1'] };
+  expect(entryBodySchema.parse(entry)).toEqual(entry);
+});
