@@ -310,6 +310,8 @@ export interface Session {
 
   rename(title: string): Promise<DoneResult>;
   set(changes: SetOptions): Promise<DoneResult>;
+  /** Entries after `readSeq` count as unread again. Default: from the last turn's end on. */
+  markUnread(readSeq?: number): Promise<DoneResult>;
   delete(): Promise<DoneResult>;
 
   /** Reads the page before the oldest message that is shown. */

@@ -121,6 +121,11 @@ export class Commands {
     return answer.kind === 'ok' ? { kind: 'done' } : answer;
   }
 
+  async markUnread(readSeq?: number): Promise<DoneResult> {
+    const answer = await this.#command('POST', '/unread', readSeq === undefined ? {} : { readSeq });
+    return answer.kind === 'ok' ? { kind: 'done' } : answer;
+  }
+
   async delete(): Promise<DoneResult> {
     const answer = await this.#command('DELETE', '');
     // Gone is gone, whoever did it.

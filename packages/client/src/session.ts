@@ -114,7 +114,7 @@ export class LiveSession extends Commands implements Session, TurnHost {
   }
 
   async findOld(messageId: MessageId): Promise<HistoryTurn | undefined | Fault> {
-    const page = await this.#page(`around=${messageId}&limit=1`);
+    const page = await this.#page(`around=${messageId}`, 1);
     if (page.kind === 'ok') return page.turns[0];
     return page.fault.kind === 'message-not-found' || page.fault.kind === 'turn-not-found' ? undefined : page.fault;
   }
@@ -193,10 +193,11 @@ export class LiveSession extends Commands implements Session, TurnHost {
 
   async #page(
     query: string,
+    limit: number = PAGE_TURNS,
   ): Promise<
     { readonly kind: 'ok'; readonly turns: readonly HistoryTurn[] } | { readonly kind: 'fault'; readonly fault: Fault }
   > {
-    const answer = await this.#context.requests.get(`/v1/sessions/${this.id}/messages?limit=${PAGE_TURNS}&${query}`);
+    const answer = await this.#context.requests.get(`/v1/sessions/${this.id}/messages?limit=${limit}&${query}`);
     return answer.kind === 'fault' ? answer : { kind: 'ok', ...(answer.body as { turns: readonly HistoryTurn[] }) };
   }
 }

@@ -18,6 +18,30 @@ describe('sessions', () => {
     expect(other.body).toMatchObject({ fault: 'session-exists', status: 409 });
   });
 
+  test('R82: a read mark beyond the head is refused; a late, smaller one changes nothing; unread is a command', async () => {
+    const api = await openApi();
+    const id = await api.session();
+    const { body: receipt } = await api.send(id, 'hi');
+    const turn = await api.stream(`/v1/sessions/${id}/turns/${receipt.turnId}/stream`);
+    await turn.until((event) => event.event === 'stream-end');
+    const path = `/v1/sessions/${id}`;
+    const { seq } = (await api.call('GET', path)).body;
+    const beyond = await api.call('PATCH', path, { readSeq: seq + 1 });
+    expect(beyond.body).toMatchObject({
+      status: 400,
+      detail: expect.stringContaining(`beyond the last entry, ${seq}`),
+    });
+    const read = await api.call('PATCH', path, { readSeq: seq });
+    expect(read.body.session).toMatchObject({ readSeq: seq, unread: false });
+    const late = await api.call('PATCH', path, { readSeq: 1 });
+    expect(late.body.session).toMatchObject({ readSeq: seq, unread: false });
+    const unread = await api.call('POST', `${path}/unread`, {});
+    expect(unread.body.session).toMatchObject({ unread: true });
+    expect((await api.call('POST', `${path}/unread`, { readSeq: seq + 100 })).status).toBe(400);
+    expect((await api.call('POST', `${path}/unread`, { readSeq: 1 })).body.session.readSeq).toBe(1);
+    expect((await api.call('PATCH', path, { readSeq: seq })).body.session.unread).toBe(false);
+  });
+
   test('a session is renamed, pinned, found by its title, listed and deleted', async () => {
     const api = await openApi();
     const id = await api.session();

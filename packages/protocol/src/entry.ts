@@ -88,6 +88,8 @@ export type Command =
       readonly model?: string;
       readonly readSeq?: number;
     })
+  /** The mark goes back to `readSeq`. A `session-set` of another device that comes late only moves it forward (R82). */
+  | (CommandBase & { readonly type: 'mark-unread'; readonly readSeq: number })
   | (CommandBase & {
       readonly type: 'message';
       readonly messageId: MessageId;
@@ -261,6 +263,7 @@ export type EntryOf<T extends EntryType> = Stamped<Extract<EntryBody, { type: T 
 const COMMANDS: Readonly<Record<CommandType, true>> = {
   'session-open': true,
   'session-set': true,
+  'mark-unread': true,
   message: true,
   'message-edit': true,
   'message-withdraw': true,

@@ -21,6 +21,8 @@ export function foldCommand(view: View, entry: Stamped<Command>): View {
       };
     case 'session-set':
       return foldSet(view, entry);
+    case 'mark-unread':
+      return { ...view, readSeq: Math.min(entry.readSeq, view.readSeq) };
     case 'message':
     case 'steer':
     case 'regenerate':

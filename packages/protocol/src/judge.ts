@@ -40,6 +40,7 @@ export function judge(view: View, command: Command): Verdict {
     case 'session-open':
       return view.seq === 0 ? { kind: 'done' } : no('already-open');
     case 'session-set':
+    case 'mark-unread':
       return { kind: 'done' };
     case 'message':
       return command.after === undefined ||

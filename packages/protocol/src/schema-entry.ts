@@ -85,6 +85,7 @@ const entries = {
     model: nameSchema.exactOptional(),
     readSeq: z.int().min(0).exactOptional(),
   }),
+  'mark-unread': z.object({ type: z.literal('mark-unread'), ...command, readSeq: z.int().min(0) }),
   message: z.object({
     type: z.literal('message'),
     ...command,

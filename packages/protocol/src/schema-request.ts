@@ -67,6 +67,15 @@ export const setSessionBody: z.ZodType<SetSessionBody> = z
   .refine((body) => Object.keys(body).some((key) => key !== 'clientId'), 'sets nothing')
   .meta({ id: 'SetSession' });
 
+export interface MarkUnreadBody {
+  readonly clientId?: ClientId;
+  /** Entries after this one count as unread. Default: the last turn's end does, and what follows it. */
+  readonly readSeq?: number;
+}
+export const markUnreadBody: z.ZodType<MarkUnreadBody> = z
+  .strictObject({ clientId: clientIdSchema.exactOptional(), readSeq: z.int().min(0).exactOptional() })
+  .meta({ id: 'MarkUnread' });
+
 export interface SendMessageBody {
   readonly clientId?: ClientId;
   readonly text: string;

@@ -78,6 +78,7 @@ export function createTestGateway(options: TestGatewayOptions = {}): TestGateway
 
 /** Of any request. What is not a request of ours is not answered well, and need not be. */
 interface Input {
+  readonly readSeq?: number;
   readonly sessionId?: SessionId;
   readonly clientId?: ClientId;
   readonly title?: string;
@@ -249,6 +250,12 @@ class MemoryGateway implements TestGateway {
       case 'PATCH ':
         log.submit({ ...input, ...command, type: 'session-set' });
         return json(200, { session: log.summary, seq: log.view.seq });
+      case 'POST unread': {
+        const ended = log.view.turns.findLast(({ outcome }) => outcome !== null);
+        const { readSeq = (ended?.revision ?? 1) - 1 } = input;
+        log.submit({ ...command, type: 'mark-unread', readSeq });
+        return json(200, { session: log.summary, seq: log.view.seq });
+      }
       case 'DELETE ':
         return this.#delete(session);
       case 'GET events':

@@ -10,10 +10,13 @@ import {
   type Command,
   type MessageId,
   type SessionId,
+  type Fault,
   type TurnId,
+  type View,
 } from '@holdfast/protocol';
 import {
   createSessionBody,
+  markUnreadBody,
   messageIdSchema,
   messageSchema,
   sessionSummarySchema,
@@ -56,6 +59,15 @@ export function sessionRoutes({ service, feed }: Context, access: Access): reado
         return Buffer.from(JSON.stringify(body));
       }),
     );
+  };
+
+  const changed = async (sessionId: SessionId, command: Command): Promise<Reply> => {
+    const receipt = await service.submit(sessionId, command);
+    if (receipt.kind === 'fault') return failed(receipt.fault);
+    const found = await service.snapshot(sessionId);
+    return found.kind === 'fault'
+      ? failed(found.fault)
+      : ok({ session: summaryOf(sessionId, found.view), seq: receipt.seq });
   };
 
   return [
@@ -141,18 +153,36 @@ export function sessionRoutes({ service, feed }: Context, access: Access): reado
         const { sessionId } = call.params;
         if (call.body.agent !== undefined && !service.agents.has(call.body.agent))
           return failed(agentNotFound(call.body.agent, service.agents));
-        const command: Command = {
+        const { readSeq } = call.body;
+        if (readSeq !== undefined) {
+          const found = await service.snapshot(sessionId);
+          if (found.kind === 'fault') return failed(found.fault);
+          const refusal = beyondHead(readSeq, found.view);
+          if (refusal !== undefined) return failed(refusal);
+        }
+        return changed(sessionId, {
           type: 'session-set',
           ...call.body,
           clientId: name.clientId,
           author: call.principal.subject,
-        };
-        const receipt = await service.submit(sessionId, command);
-        if (receipt.kind === 'fault') return failed(receipt.fault);
+        });
+      },
+    }),
+
+    access.commanded('post', '/v1/sessions/{sessionId}/unread', {
+      right: 'write',
+      docs: {
+        summary: 'Mark as unread, from an entry on or from the last turn’s end',
+        replies: { 200: { about: 'As it is now', schema: z.object({ session: sessionSummarySchema, seq: z.int() }) } },
+      },
+      body: markUnreadBody,
+      handle: async ({ params: { sessionId }, body, principal }, { clientId }) => {
         const found = await service.snapshot(sessionId);
-        return found.kind === 'fault'
-          ? failed(found.fault)
-          : ok({ session: summaryOf(sessionId, found.view), seq: receipt.seq });
+        if (found.kind === 'fault') return failed(found.fault);
+        const readSeq = body.readSeq ?? lastReadBefore(found.view);
+        const refusal = beyondHead(readSeq, found.view);
+        if (refusal !== undefined) return failed(refusal);
+        return changed(sessionId, { type: 'mark-unread', clientId, author: principal.subject, readSeq });
       },
     }),
 
@@ -193,6 +223,15 @@ export function sessionRoutes({ service, feed }: Context, access: Access): reado
     }),
   ];
 }
+
+/** R82: a mark is of an entry that is there. */
+const beyondHead = (readSeq: number, { seq }: View): Fault | undefined =>
+  readSeq <= seq
+    ? undefined
+    : fault('invalid-request', `body.readSeq: ${readSeq} is beyond the last entry, ${seq}. Send the seq of an entry.`);
+
+const lastReadBefore = ({ turns, seq }: View): number =>
+  Math.max(0, Math.min(seq, (turns.findLast(({ outcome }) => outcome !== null)?.revision ?? 1) - 1));
 
 const agentNotFound = (agent: string, agents: ReadonlyMap<string, unknown>): ReturnType<typeof fault> =>
   fault(

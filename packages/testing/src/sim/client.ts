@@ -244,7 +244,9 @@ export class SimClient {
         return settled && { type: 'btw-keep', btwId, turnId: settled, question, answer: text, agent: 'plain', askedAt };
       }
       case 'set':
-        return { type: 'session-set', pinned: op.roll < 0.5, readSeq: view.seq };
+        return op.roll < 0.8
+          ? { type: 'session-set', pinned: op.roll < 0.5, readSeq: view.seq }
+          : { type: 'mark-unread', readSeq: Math.floor(view.seq / 2) };
     }
   }
 }

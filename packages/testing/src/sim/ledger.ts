@@ -108,6 +108,7 @@ export class Ledger {
         return this.#answer(entry);
       case 'session-open':
       case 'session-set':
+      case 'mark-unread':
       case 'message-edit':
       case 'tool-result':
       case 'branch-switch':

@@ -48,6 +48,7 @@ function judgeSession(view: View, entries: readonly Entry[], violate: Violate): 
       wanted.pinned = entry.pinned ?? wanted.pinned;
       wanted.readSeq = Math.max(entry.readSeq ?? 0, wanted.readSeq);
     }
+    if (entry.type === 'mark-unread') wanted.readSeq = Math.min(entry.readSeq, wanted.readSeq);
     if (entry.type === 'usage') {
       wanted.inputTokens += entry.inputTokens;
       wanted.outputTokens += entry.outputTokens;
