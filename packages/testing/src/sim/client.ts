@@ -8,7 +8,16 @@
  * C4  A queue is called full only if it was so at a moment since it was asked, with all that was on its way.
  * C5  A turn that it refers to may have left the window long ago.
  */
-import type { Answer, BtwId, ClientId, Command, MessageId, SessionId, View } from '@holdfast/protocol';
+import {
+  turnIdOf,
+  type Answer,
+  type BtwId,
+  type ClientId,
+  type Command,
+  type MessageId,
+  type SessionId,
+  type View,
+} from '@holdfast/protocol';
 import type { Receipt } from '@holdfast/session';
 import { pastOf, pastTurns } from './past.ts';
 import type { Op, Plan } from './plan.ts';
@@ -217,6 +226,10 @@ export class SimClient {
         return { type: 'queue-order', messageIds: view.queue.map((item) => item.messageId).toReversed() };
       case 'stop': {
         const partial = op.partial === 'default' ? {} : { partial: op.partial };
+        // By the id in a receipt, before its turn has begun.
+        const queued = of(view.queue)?.messageId;
+        if (queued !== undefined && op.roll >= 0.5)
+          return { type: 'stop', turnId: turnIdOf(queued), queue: 'keep', ...partial };
         return turnId && { type: 'stop', turnId, queue: op.queue, ...partial };
       }
       case 'answer': {
@@ -244,9 +257,10 @@ export class SimClient {
         return settled && { type: 'btw-keep', btwId, turnId: settled, question, answer: text, agent: 'plain', askedAt };
       }
       case 'set':
-        return op.roll < 0.8
-          ? { type: 'session-set', pinned: op.roll < 0.5, readSeq: view.seq }
-          : { type: 'mark-unread', readSeq: Math.floor(view.seq / 2) };
+        if (op.roll >= 0.8) return { type: 'mark-unread', readSeq: Math.floor(view.seq / 2) };
+        return op.roll < 0.4
+          ? { type: 'session-set', title: text }
+          : { type: 'session-set', pinned: op.roll < 0.6, readSeq: view.seq };
     }
   }
 }

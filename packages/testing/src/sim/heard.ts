@@ -11,7 +11,7 @@
  */
 import type { Entry } from '@holdfast/protocol';
 import type { Call, Oracle } from './agents.ts';
-import type { Ledger, PromptFate, TurnFate, Violate } from './ledger.ts';
+import { messageOf, type Ledger, type PromptFate, type TurnFate, type Violate } from './ledger.ts';
 import { isPast } from './past.ts';
 import type { Truth } from './store.ts';
 
@@ -74,7 +74,7 @@ function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly
   if (fault === 'crash-loop' && turn.attempts < 3) violate('R35', `${told} after ${turn.attempts} attempts.`);
   if ((outcome === 'cancelled') !== (fault === undefined && outcome !== 'completed'))
     violate('F6', `${told}: an end of its own is no fault, and a fault no end of its own.`);
-  if (outcome === 'cancelled' && !entries.some((entry) => mayStop(entry, turnId)))
+  if (outcome === 'cancelled' && !entries.some((entry) => mayStop(entry, turn)))
     violate('F6', `${told}, and nobody stopped it.`);
   if (!calls.some((call) => call.hasToldUsage) && (usage?.inputTokens ?? 0) + (usage?.outputTokens ?? 0) > 0)
     violate('T8', `${told}; no call said what it used, and it has used ${JSON.stringify(usage)}.`);
@@ -89,8 +89,9 @@ function judgeOutcome(turn: TurnFate, entries: readonly Entry[], calls: readonly
     violate('T8', `${told}, has ${hasSaid ? '' : 'not '}said something, and has used ${JSON.stringify(usage)}.`);
 }
 
-const mayStop = (entry: Entry, turnId: string): boolean =>
-  (entry.type === 'stop' && entry.turnId === turnId) || (entry.type === 'message' && entry.whenBusy === 'interrupt');
+const mayStop = (entry: Entry, { turnId, messageIds }: TurnFate): boolean =>
+  (entry.type === 'stop' && (entry.turnId === turnId || messageIds.includes(messageOf(entry.turnId)))) ||
+  (entry.type === 'message' && entry.whenBusy === 'interrupt');
 
 /** H3. What was allowed before the call began counts; what was answered meanwhile may. */
 function judgeGrant(call: Call, truths: ReadonlyMap<string, Truth>, violate: Violate): void {

@@ -17,7 +17,7 @@ import { isDeepStrictEqual } from 'node:util';
 import { summaryOf, WINDOW_TURNS, type SessionId, type SessionSummary, type View } from '@holdfast/protocol';
 import { piece, type Call, type Oracle } from './agents.ts';
 import type { Receipted } from './client.ts';
-import type { TurnFate, Violate } from './ledger.ts';
+import { messageOf, type TurnFate, type Violate } from './ledger.ts';
 import type { SimReader } from './reader.ts';
 import type { Truth, WatchedStore } from './store.ts';
 
@@ -101,11 +101,29 @@ function judgePromise(
     violate('F2', `${told} says ${verdict.kind}; the message was ${ledger.fateAt(command.messageId, seq)}.`);
   if (verdict.kind === 'accepted' && 'messageId' in command && ledger.fateOf(command.messageId) === 'void')
     violate('F2', `${told} says accepted; it was void.`);
+  if (command.type === 'stop') judgeStop(verdict, command.turnId, ledger, told, violate);
   if (command.type === 'prompt-answer') {
     const prompt = ledger.prompts.get(command.promptId);
     const counted = prompt?.answeredAt === seq;
+    if (verdict.kind === 'answered' && prompt?.closedAs !== 'answered')
+      violate('R77', `${told} says answered; the prompt was closed as ${prompt?.closedAs}.`);
     if (counted !== (verdict.kind === 'answered')) violate('F2', `${told} says ${verdict.kind}; counted: ${counted}.`);
   }
+}
+
+/** R77: what was stopped is cancelled, or was taken back before it began. */
+function judgeStop(
+  verdict: Receipted['receipt']['verdict'],
+  turnId: string,
+  ledger: Truth['ledger'],
+  told: string,
+  violate: Violate,
+): void {
+  if (verdict.kind !== 'stopping') return;
+  const outcome = ledger.turns.get(verdict.turnId)?.outcome;
+  const fate = ledger.fateOf(messageOf(turnId));
+  if (outcome !== 'cancelled' && fate !== 'withdrawn' && fate !== 'cleared')
+    violate('R77', `${told} says stopping; the turn is ${outcome ?? 'none'}, its message ${fate}.`);
 }
 
 function judgePrompts({ view, ledger }: Truth, violate: Violate): void {

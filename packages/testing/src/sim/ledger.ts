@@ -10,8 +10,11 @@
  *  T5  A turn's messages are of one author (R21), and messages that only queued start in the order in which they came.
  *  T7  A tool starts once, as it was asked for; it ends only where it was.
  *  T8  What a turn has used is counted in whole numbers, and no part of it is longer than the whole.
- *  T9  A turn is given up for lost only where its process did not come back to it: one that lives does not lose its run (R12).
+ *  T9  A turn is given up for lost only where its process did not come back to it: one that lives does not lose its run (R12),
+ *      unless another one owned the session in between (R79).
  *  T10 A turn that answers again answers what the turn it is asked of answered, after the same turn (R76).
+ *  R77 What was accepted is not overtaken: a stopped turn ends `cancelled` (and without its text, if that was to be discarded), an
+ *      answered prompt closes as answered, what was withdrawn neither starts nor is injected, and a person's title stands.
  *  T6  A message that says it was steered and was too late is told so.
  */
 import type { Entry, EntryOf } from '@holdfast/protocol';
@@ -31,7 +34,11 @@ export interface Item {
   turnId: string | undefined;
   /** The turn that is to be answered again. */
   readonly again: string | undefined;
+  /** Stops of its turn before that began: what each wanted of the text. */
+  readonly stops: Stop[];
 }
+
+type Stop = 'keep' | 'discard' | 'default';
 
 export interface PromptFate {
   readonly turnId: string;
@@ -66,7 +73,10 @@ export interface TurnFate {
   hasThought: boolean;
   /** Who said the last of it. */
   holder: string | undefined;
+  /** And under which epoch. */
+  epoch: number;
   usage: EntryOf<'usage'> | undefined;
+  readonly stops: Stop[];
   readonly tools: Map<string, { readonly asked: string; state: 'requested' | 'running' | 'ended' }>;
 }
 
@@ -79,6 +89,7 @@ export class Ledger {
   /** Who has owned the session. */
   readonly holders: Set<string | undefined> = new Set();
   running: TurnFate | undefined;
+  #titledAt: number | undefined;
   #epoch = 0;
   readonly #violate: Violate;
 
@@ -90,7 +101,8 @@ export class Ledger {
   take(entry: Entry, epoch: number | undefined, holder: string | undefined): void {
     switch (entry.type) {
       case 'message':
-        return this.#admit(entry, entry.after === undefined || entry.after === null || this.turns.has(entry.after));
+        if (entry.whenBusy === 'interrupt' && isPlaced(entry, this.turns)) this.running?.stops.push('default');
+        return this.#admit(entry, isPlaced(entry, this.turns));
       case 'steer':
         return this.#admit(entry, true);
       case 'regenerate':
@@ -101,13 +113,16 @@ export class Ledger {
         for (const id of entry.messageIds) this.#move(id);
         return undefined;
       case 'stop':
+        this.#targetOf(entry.turnId)?.stops.push(entry.partial ?? 'default');
         if (this.running?.turnId === entry.turnId && entry.queue === 'clear')
           for (const id of this.items.keys()) this.#end(id, 'cleared', entry.seq);
         return undefined;
       case 'prompt-answer':
         return this.#answer(entry);
-      case 'session-open':
       case 'session-set':
+        if (entry.title !== undefined) this.#titledAt = entry.seq;
+        return undefined;
+      case 'session-open':
       case 'mark-unread':
       case 'message-edit':
       case 'tool-result':
@@ -131,6 +146,15 @@ export class Ledger {
     return item?.fateSeq === seq ? item.fate : undefined;
   }
 
+  /** What a stop by a receipt's id is for: the running turn, also as one of its messages, or one that has not begun. */
+  #targetOf(turnId: string): { readonly stops: Stop[] } | undefined {
+    const { running } = this;
+    const item = this.items.get(messageOf(turnId));
+    const wasTaken = item?.fate === 'taken' && item.turnId === running?.turnId;
+    if (running !== undefined && (running.turnId === turnId || wasTaken)) return running;
+    return item?.fate === 'waiting' ? item : undefined;
+  }
+
   #admit(entry: EntryOf<'message' | 'steer' | 'regenerate'>, isValid: boolean): void {
     const { seq, author, messageId, type } = entry;
     if (this.items.has(messageId)) this.#violate('T1', `${messageId} came twice (${seq}).`);
@@ -145,6 +169,7 @@ export class Ledger {
       fateSeq: seq,
       turnId: undefined,
       again: entry.type === 'regenerate' ? entry.turnId : undefined,
+      stops: [],
     });
   }
 
@@ -180,6 +205,8 @@ export class Ledger {
     if (entry.type === 'turn-start') return this.#start(entry, holder);
     if (entry.type === 'steer-end') return this.#steerEnd(entry);
     if (entry.type === 'usage') return this.#count(entry);
+    if (entry.type === 'title' && this.#titledAt !== undefined)
+      this.#violate('R77', `The title at ${entry.seq} takes the place of the person's of ${this.#titledAt}.`);
     if (entry.type === 'title' || entry.type === 'title-status' || entry.type === 'stream-end') return undefined;
     const turn = this.running;
     if (turn?.turnId !== entry.turnId)
@@ -194,10 +221,11 @@ export class Ledger {
     if (entry.type === 'turn-resume') turn.attempts = entry.attempt;
     if (entry.type === 'tool-request' || entry.type === 'tool-start' || entry.type === 'tool-end')
       this.#tool(turn, entry);
-    if (entry.type === 'turn-end' && entry.fault === 'owner-lost' && turn.holder === holder)
+    const isOfNext = turn.holder === holder && this.#epoch <= turn.epoch + 1;
+    if (entry.type === 'turn-end' && entry.fault === 'owner-lost' && isOfNext)
       this.#violate('T9', `${turn.turnId} is given up for lost at ${entry.seq} by ${holder}, who ran it.`);
     // Whoever takes over may close prompts before the end.
-    if (entry.type !== 'prompt-close') turn.holder = holder;
+    if (entry.type !== 'prompt-close') Object.assign(turn, { holder, epoch: this.#epoch });
     if (entry.type === 'prompt-open') this.#openPrompt(entry);
     if (entry.type === 'prompt-close') this.#closePrompt(entry);
     else turn.lastType = entry.type;
@@ -211,6 +239,7 @@ export class Ledger {
       again.starts += 1;
       again.attempts = start.attempt;
       again.holder = holder;
+      again.epoch = this.#epoch;
       if (this.running !== again) this.#violate('T2', `${turnId} starts again at ${seq} and had ended.`);
       if (again.lastType !== 'turn-start')
         this.#violate('R35', `${turnId} starts again at ${seq} after ${again.lastType}.`);
@@ -220,8 +249,8 @@ export class Ledger {
     if (this.running !== undefined)
       this.#violate('T2', `${turnId} starts at ${seq} while ${this.running.turnId} runs.`);
     const named = cause === undefined ? messageIds : [cause];
-    // A start that came too late for its first message is void; others that left meanwhile are not in it.
-    if (this.#hasLeft(named[0])) return;
+    const left = named.find((id) => this.#hasLeft(id));
+    if (left !== undefined) this.#violate('R77', `${turnId} at ${seq} takes ${left}, which has left the queue.`);
     const taken = named.filter((id) => !this.#hasLeft(id));
     for (const id of taken) this.#takeItem(id, start);
     if (cause !== undefined) this.#judgeAgain(start, cause);
@@ -242,7 +271,9 @@ export class Ledger {
       text: '',
       hasThought: false,
       holder,
+      epoch: this.#epoch,
       usage: undefined,
+      stops: taken.flatMap((id) => this.items.get(id)?.stops ?? []),
       tools: new Map(),
     };
     this.turns.set(turnId, this.running);
@@ -280,10 +311,10 @@ export class Ledger {
     if (item === undefined) return this.#violate('T6', `steer-end at ${seq} names ${messageId}, which is unknown.`);
     if (outcome !== 'injected') return;
     item.turnId ??= turnId;
-    // Withdrawn in the same breath: the agent has heard it already; the entry tells the truth about that.
     if (item.fate === 'waiting') item.fate = 'injected';
     else if (item.fate === 'taken' || item.fate === 'injected')
       this.#violate('T1', `${messageId} is injected at ${seq} and was ${item.fate}.`);
+    else this.#violate('R77', `${messageId} is injected at ${seq} and was ${item.fate}.`);
   }
 
   #openPrompt({ promptId, turnId, toolId, seq }: EntryOf<'prompt-open'>): void {
@@ -307,6 +338,8 @@ export class Ledger {
         'T4',
         `${promptId} is closed at ${seq} with "${answer}"; it is ${prompt.state} "${prompt.answer}".`,
       );
+    if (outcome !== 'answered' && prompt.state === 'answered')
+      this.#violate('R77', `${promptId} is ${outcome} at ${seq} and was answered at ${prompt.answeredAt}.`);
     if (prompt.state === 'open') prompt.state = outcome;
     prompt.closedAt ??= seq;
     prompt.closedAs ??= outcome;
@@ -342,17 +375,36 @@ export class Ledger {
       this.#violate('T8', `${turnId} has used ${JSON.stringify(usage)}.`);
   }
 
+  /** R77. Of stops that differ in what they want of the text, the fold says which counts. */
+  #judgeStops({ turnId, stops, outcome, discarded }: TurnFate, seq: number): void {
+    const [first] = stops;
+    if (first === undefined) return;
+    if (outcome !== 'cancelled') this.#violate('R77', `${turnId} was stopped and is ${outcome} at ${seq}.`);
+    if (stops.every((stop) => stop === first) && discarded !== (first === 'discard'))
+      this.#violate(
+        'R77',
+        `${turnId} was stopped (${first}) and its text is ${discarded ? 'discarded' : 'kept'} at ${seq}.`,
+      );
+  }
+
   #turnEnd(turn: TurnFate, { outcome, partial, fault, seq }: EntryOf<'turn-end'>): void {
     turn.state = 'ended';
     turn.fault = fault;
     turn.outcome = outcome;
     turn.discarded = partial === 'discard';
     this.running = undefined;
+    this.#judgeStops(turn, seq);
     for (const [promptId, prompt] of this.prompts)
       if (prompt.turnId === turn.turnId && prompt.state === 'open')
         this.#violate('T4', `${turn.turnId} ends at ${seq} and leaves ${promptId} open.`);
   }
 }
+
+const isPlaced = ({ after }: EntryOf<'message'>, turns: ReadonlyMap<string, TurnFate>): boolean =>
+  after === undefined || after === null || turns.has(after);
+
+/** A turn is named after its first message. */
+export const messageOf = (turnId: string): string => `m_${turnId.slice('t_'.length)}`;
 
 /** A turn is resumed where it was parked, with closes of its prompts in between (they do not count as said). */
 const mayResume = (lastType: string): boolean => lastType === 'turn-park';

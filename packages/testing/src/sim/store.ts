@@ -3,6 +3,7 @@
  *
  * W1  Every answer is held against a second book (`book.ts`): who acquires while another's lease lives, who releases below
  *     the head, is seen whatever the store itself believes.
+ * R78 The prompts of an agent that can resume and its park are one append.
  * W2  A message that is accepted stands where its receipt says.
  */
 import { MemoryStore } from '@holdfast/log/memory';
@@ -191,6 +192,9 @@ export class WatchedStore extends MemoryStore {
       truth.waiting.push(truth.view.queue.length + (truth.view.turn?.steers.length ?? 0));
       for (const strike of this.ambushes) strike(entry.type, holder);
     }
+    const asks = truth.entries.slice(first - 1).some(({ type }) => type === 'prompt-open');
+    if (asks && truth.view.turn?.agent === 'patient' && truth.view.turn.state !== 'parked')
+      this.#violate('R78', `${name}: a prompt at ${last} is shown and its turn is not parked.`);
   }
 }
 
