@@ -27,6 +27,7 @@ import type { Hello } from '@holdfast/protocol/sse';
 import type { SessionSummary } from '@holdfast/protocol/summary';
 import type { Message, PromptPart, ToolPart, View } from '@holdfast/protocol/view';
 
+import type { BtwClient } from './btw.ts';
 import type { Credentials } from './credentials.ts';
 import type { EventStream, EventStreamOptions } from './event-stream.ts';
 import type { Frames } from './frames.ts';
@@ -39,7 +40,7 @@ import type { Transport } from './transport.ts';
 export interface ClientOptions {
   /** Of the gateway, with its path prefix if it has one: `https://example.org/holdfast`. In a page, '' is its own origin. */
   readonly baseUrl: string;
-  /** A bearer token, or where to get one whenever one is needed. Absent: a cookie carries it, or nobody asks. */
+  /** A bearer token, or where to get one: asked before the first request and after a 401. Absent: a cookie carries it, or nobody asks. */
   readonly token?: string | (() => Promise<string>);
   /** Instead of `token`: rotation, sharing between tabs (`createCredentials`). */
   readonly credentials?: Credentials;
@@ -60,7 +61,7 @@ export interface ClientOptions {
    * gateway): the default in a page, where the `subject` is given and no `transport`. One subject means one set of rights.
    */
   readonly streams?: 'each' | 'one' | 'shared';
-  /** How long a session is still followed when nobody looks any more. 30 s; at most 8 sessions linger. */
+  /** How long a session is still followed when nobody looks any more. 30 s in a page, 1 s in a program; at most 8 sessions linger. */
   readonly lingerMs?: number;
   readonly ports?: Partial<Ports & { readonly frames: Frames }>;
   /** A listener of yours threw, or the outbox's store did. The client goes on. Default: the console. */
@@ -77,13 +78,25 @@ export interface HoldfastClient {
   /** The same object for an id for as long as somebody holds or follows it. It need not exist in the gateway yet. */
   session(id: string): Session;
   /** @throws FaultError. Without a fault the session exists, once, however often the request went out. */
-  createSession(options?: CreateSessionOptions): Promise<Session>;
+  createSession(options?: CreateSessionOptions & CallOptions): Promise<Session>;
   /** @throws FaultError */
-  agents(): Promise<readonly AgentInfo[]>;
-  /** Stores bytes and gives the part to send along. @throws FaultError */
-  upload(bytes: Uint8Array, file: { readonly name: string; readonly mediaType: string }): Promise<InputPart>;
+  agents(options?: CallOptions): Promise<readonly AgentInfo[]>;
+  /** Stores a file and gives the part to send along, in `parts` of `send`. @throws FaultError */
+  upload(content: Uint8Array | Blob, options?: UploadOptions): Promise<FilePart>;
+  /** The bytes that an `upload` stored, or a tool wrote: by the hash of their part. @throws FaultError */
+  download(hash: string, options?: CallOptions): Promise<Blob>;
+  /**
+   * Side questions of one view, over this client's sockets and credentials: `(await client.btw()).ask(sessionId, question)`. Its
+   * `close` ends its question alone; it ends with this client. @throws FaultError
+   */
+  btw(): Promise<BtwClient>;
   /** Any other route of the gateway, with its token and its problems read. Retries only what is a GET. */
-  call(method: string, path: string, json?: unknown): Promise<Result<{ readonly body: unknown }>>;
+  call(
+    method: string,
+    path: string,
+    json?: unknown,
+    options?: CallOptions,
+  ): Promise<Result<{ readonly body: unknown }>>;
   /**
    * Hears of the end of every turn of the sessions that are followed, once for each (R73): sounds, notifications. After a
    * reconnect it hears of those that ended meanwhile. @returns the end of the subscription.
@@ -95,7 +108,25 @@ export interface HoldfastClient {
   nudge(): void;
   /** Final. Resolves when every stream, timer and socket is gone. Unsent messages stay in the outbox's store. */
   close(): Promise<void>;
+  /** The same, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>;
 }
+
+export interface CallOptions {
+  /** Gives the call up: its fault is `cancelled`. What had arrived at the gateway by then was done. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+export interface UploadOptions extends CallOptions {
+  /** A `File` has a name of its own; `file` otherwise. */
+  readonly name?: string;
+  /** A `Blob` may have one of its own; `application/octet-stream` otherwise. */
+  readonly mediaType?: string;
+  /** Hears how much of it has gone out: at its beginning, at its end, and in between where the platform can say. */
+  readonly onProgress?: (sentBytes: number, totalBytes: number) => void;
+}
+
+export type FilePart = Extract<InputPart, { readonly type: 'file' }>;
 
 /** What `useSyncExternalStore` wants. The snapshot is the same object until something changes. */
 export interface Readable<T> {
@@ -282,8 +313,8 @@ export interface SetOptions {
 export interface Session {
   readonly id: SessionId;
   readonly store: Readable<SessionState>;
-  /** Resolves with the first state that is not `loading`. */
-  ready(): Promise<SessionState>;
+  /** Resolves with the first state that is not `loading`. @throws FaultError where it cannot be had, with refused credentials for one. */
+  ready(options?: CallOptions): Promise<SessionState>;
 
   /** Resolves when the message is safe in the outbox; the gateway's answer is `turn.admission`. */
   send(text: string, options?: SendOptions): Promise<Turn>;
@@ -296,28 +327,28 @@ export interface Session {
 
   /** The running turn by default. `queue: 'clear'` withdraws what waits, too. */
   stop(options?: StopOptions): Promise<StopResult>;
-  steer(text: string, options?: { readonly turnId?: TurnId }): Promise<SteerResult>;
-  answer(promptId: PromptId, answer: Answer): Promise<AnswerResult>;
-  /** The result of a tool that you run. */
-  toolResult(toolId: ToolId, result: { readonly ok: boolean; readonly output: string }): Promise<ToolResultResult>;
-  edit(messageId: MessageId, text: string): Promise<ChangeResult<'edited'>>;
-  withdraw(messageId: MessageId): Promise<ChangeResult<'withdrawn'>>;
+  steer(text: string, options?: SteerOptions): Promise<SteerResult>;
+  answer(promptId: PromptId, answer: Answer, options?: CallOptions): Promise<AnswerResult>;
+  /** The result of a tool that you run. It ends the tool's part. */
+  toolResult(toolId: ToolId, result: ToolOutput, options?: CallOptions): Promise<ToolResultResult>;
+  edit(messageId: MessageId, text: string, options?: CallOptions): Promise<ChangeResult<'edited'>>;
+  withdraw(messageId: MessageId, options?: CallOptions): Promise<ChangeResult<'withdrawn'>>;
   /** The named ones take each other's places, in this order. */
-  reorder(messageIds: readonly MessageId[]): Promise<ReorderResult>;
+  reorder(messageIds: readonly MessageId[], options?: CallOptions): Promise<ReorderResult>;
   /** Answers the turn of this message again, on a branch of its own. */
-  regenerate(messageId: MessageId): Promise<RegenerateResult>;
-  switchBranch(turnId: TurnId): Promise<SwitchResult>;
+  regenerate(messageId: MessageId, options?: CallOptions): Promise<RegenerateResult>;
+  switchBranch(turnId: TurnId, options?: CallOptions): Promise<SwitchResult>;
 
-  rename(title: string): Promise<DoneResult>;
-  set(changes: SetOptions): Promise<DoneResult>;
+  rename(title: string, options?: CallOptions): Promise<DoneResult>;
+  set(changes: SetOptions, options?: CallOptions): Promise<DoneResult>;
   /** Entries after `readSeq` count as unread again. Default: from the last turn's end on. */
-  markUnread(readSeq?: number): Promise<DoneResult>;
-  delete(): Promise<DoneResult>;
+  markUnread(readSeq?: number, options?: CallOptions): Promise<DoneResult>;
+  delete(options?: CallOptions): Promise<DoneResult>;
 
   /** Reads the page before the oldest message that is shown. */
-  earlier(): Promise<PageResult>;
+  earlier(options?: CallOptions): Promise<PageResult>;
   /** Shows the page around an old message (of a search, a link) in place of the older pages. */
-  around(messageId: MessageId): Promise<PageResult>;
+  around(messageId: MessageId, options?: CallOptions): Promise<PageResult>;
   /** Drops the older pages. They are read again by `earlier`. */
   latest(): void;
 }
@@ -362,8 +393,11 @@ export type Admission =
   | { readonly kind: 'known' }
   | { readonly kind: 'refused'; readonly fault: Fault }
   | { readonly kind: 'discarded' }
-  /** The client was closed before the gateway answered: the outbox still has it. */
-  | { readonly kind: 'unconfirmed' };
+  /**
+   * The gateway has not answered, and will not before something changes: the client was closed, or the credentials were refused
+   * (`fault` says which). The outbox still has the message.
+   */
+  | { readonly kind: 'unconfirmed'; readonly fault: Fault };
 
 export type TurnEnd =
   | {
@@ -385,8 +419,18 @@ export type TurnEnd =
 
 // ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-export interface StopOptions {
-  readonly turnId?: TurnId;
+export interface ToolOutput {
+  readonly ok: boolean;
+  readonly output: string;
+}
+
+export interface SteerOptions extends CallOptions {
+  /** The running one by default. */
+  readonly turnId?: TurnId | undefined;
+}
+
+export interface StopOptions extends CallOptions {
+  readonly turnId?: TurnId | undefined;
   /** What becomes of the queue: `keep` by default. */
   readonly queue?: 'keep' | 'clear';
   /** What becomes of the text so far: `keep` by default. */

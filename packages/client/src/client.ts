@@ -7,23 +7,26 @@
  * 4. Who holds a session, a turn, a store or the end of a subscription holds the client; so does who waits for one of them.
  *    Nothing else does, no listener, stream or page: a dropped client is collected, and what it had open is closed (B7).
  */
-import type { InputPart } from '@holdfast/protocol/entry';
 import type { Fault } from '@holdfast/protocol/fault';
 import { ID_PATTERN, type SessionId } from '@holdfast/protocol/ids';
 import type { SessionSummary } from '@holdfast/protocol/summary';
 
 import type {
   AgentInfo,
+  CallOptions,
   ClientInspection,
   ClientOptions,
   ConnectionState,
   CreateSessionOptions,
+  FilePart,
   HoldfastClient,
   Result,
   Session,
   TurnEndNotice,
+  UploadOptions,
 } from './api.ts';
 import { Attachments } from './attachment.ts';
+import type { BtwClient } from './btw.ts';
 import { Cell } from './cell.ts';
 import { systemClock } from './clock.ts';
 import { createCredentials, type Credentials } from './credentials.ts';
@@ -32,8 +35,8 @@ import { fetchTransport } from './fetch-wire.ts';
 import { pageFrames } from './frames.ts';
 import { idbOutbox } from './idb-outbox.ts';
 import { openStreams } from './late-streams.ts';
-import { liveIfThere } from './live-part.ts';
 import { pageLifecycle } from './lifecycle.ts';
+import { liveIfThere, loadActions } from './live-part.ts';
 import { newId } from './new-id.ts';
 import { Outbox } from './outbox.ts';
 import { memoryOutbox } from './outbox-store.ts';
@@ -49,7 +52,8 @@ import { tell } from './tell.ts';
 import type { Transport } from './transport.ts';
 import { weakly } from './weakly.ts';
 
-const LINGER_MS = 30_000;
+/** A program ends soon after its last turn. */
+const LINGER_MS = typeof document === 'undefined' ? 1_000 : 30_000;
 const LINGER_MAX = 8;
 const WORST_FIRST: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live'];
 
@@ -73,6 +77,7 @@ class Client implements HoldfastClient {
   readonly #requests: Requests;
   readonly #streams: Streams;
   readonly #outbox: Outbox;
+  readonly #btws = new Set<BtwClient>();
   readonly #known = new Map<SessionId, WeakRef<LiveSession>>();
   readonly #forget = new FinalizationRegistry<SessionId>((id) => {
     if (this.#known.get(id)?.deref() === undefined) this.#known.delete(id);
@@ -150,7 +155,8 @@ class Client implements HoldfastClient {
   }
 
   session(text: string): LiveSession {
-    if (!ID_PATTERN.test(text)) throw new TypeError(`'${text}' is no session id: it does not match ${ID_PATTERN}.`);
+    if (typeof text !== 'string' || !ID_PATTERN.test(text))
+      throw new TypeError(`'${text}' is no session id: it does not match ${ID_PATTERN}.`);
     const id = text as SessionId;
     const known = this.#known.get(id)?.deref();
     if (known !== undefined) return known;
@@ -160,29 +166,40 @@ class Client implements HoldfastClient {
     return session;
   }
 
-  async createSession({ id = newId('s'), ...rest }: CreateSessionOptions = {}): Promise<Session> {
+  async createSession({ id = newId('s'), signal, ...rest }: CreateSessionOptions & CallOptions = {}): Promise<Session> {
     const session = this.session(id);
     const json = { sessionId: id, ...rest };
-    const made = await this.#requests.need<{ session: SessionSummary }>('POST', '/v1/sessions', { json });
+    const made = await this.#requests.need<{ session: SessionSummary }>('POST', '/v1/sessions', { json, signal });
     this.sessions.learn(made.session);
     session.follower.expect();
     return session;
   }
 
-  async agents(): Promise<readonly AgentInfo[]> {
-    return (await this.#requests.need<{ agents: readonly AgentInfo[] }>('GET', '/v1/agents')).agents;
+  agents(options: CallOptions = {}): Promise<readonly AgentInfo[]> {
+    return loadActions().then((it) => it.agents(this.#requests, options));
   }
 
-  async upload(
-    bytes: Uint8Array,
-    { name, mediaType }: { readonly name: string; readonly mediaType: string },
-  ): Promise<InputPart> {
-    const { hash } = await this.#requests.need<{ hash: string }>('POST', '/v1/blobs', { bytes, mediaType });
-    return { type: 'file', hash, name, mediaType, bytes: bytes.length };
+  upload(content: Uint8Array | Blob, options: UploadOptions = {}): Promise<FilePart> {
+    return loadActions().then((it) => it.upload(this.#requests, content, options));
   }
 
-  call(method: string, path: string, json?: unknown): Promise<Result<{ readonly body: unknown }>> {
-    return this.#requests.call(method, path, { repeatable: method === 'GET', json });
+  download(hash: string, options: CallOptions = {}): Promise<Blob> {
+    return loadActions().then((it) => it.download(this.#requests, hash, options));
+  }
+
+  async btw(): Promise<BtwClient> {
+    const btws = (await loadActions()).openBtw(this.#requests);
+    this.#btws.add(btws);
+    return btws;
+  }
+
+  call(
+    method: string,
+    path: string,
+    json?: unknown,
+    { signal }: CallOptions = {},
+  ): Promise<Result<{ readonly body: unknown }>> {
+    return this.#requests.call(method, path, { repeatable: method === 'GET', json, signal });
   }
 
   onTurnEnd(listener: (end: TurnEndNotice) => void): () => void {
@@ -218,14 +235,19 @@ class Client implements HoldfastClient {
   async close(): Promise<void> {
     if (this.#closed !== undefined) return;
     this.#closed = CLOSED;
+    const btws = [...this.#btws].map((it) => it.close());
     this.#requests.close();
     this.sessions.close();
     this.#followed.forEach(({ follower }) => follower.end());
-    await Promise.all([this.#outbox.close(), this.#streams.close()]);
+    await Promise.all([this.#outbox.close(), this.#streams.close(), ...btws]);
     dropped.unregister(this);
     endAll(this.#ends);
     this.#alive.forEach(({ model }) => model.touch());
     this.connection.touch();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   // ── sessions ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -93,4 +93,4 @@ function memoryStore(token: string | undefined): TokenStore {
   return { get: () => token, set: (value) => (token = value) };
 }
 
-const NO_WAY = fault('auth-refused', 'There is no way to renew the token. Sign in again.');
+const NO_WAY = fault('auth-refused', 'The gateway refused the token. Give a valid one, or a function that renews it.');

@@ -1,6 +1,7 @@
 import { EMPTY_VIEW, type TurnId, type TurnNode, type View } from '@holdfast/protocol';
 import { expect, test } from 'vitest';
-import { edgeOf, NO_HISTORY, prepend } from './history.ts';
+import { edgeOf, NO_HISTORY } from './history.ts';
+import { prepend } from './older-pages.ts';
 
 const node = (id: string, parent: string | null): TurnNode =>
   ({ turnId: `t_${id}`, parent: parent && `t_${parent}`, messageIds: [], messageId: `a_${id}` }) as unknown as TurnNode;

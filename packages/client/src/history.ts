@@ -33,22 +33,6 @@ export function edgeOf(history: History, view: View): TurnId | null {
   return oldest === undefined ? view.leaf : oldest.parent && oldest.turnId;
 }
 
-/** A page that ends before the oldest turn. One that was asked for at another edge changes nothing. */
-export function prepend(history: History, view: View, edge: TurnId, page: readonly HistoryTurn[]): History {
-  if (edge !== edgeOf(history, view) || page.length === 0) return history;
-  const turns = [...page, ...history.turns];
-  if (turns.length <= HISTORY_TURNS_MAX) return { ...history, turns };
-  return { turns: turns.slice(0, HISTORY_TURNS_MAX), gap: true }; // H3
-}
-
-/** The page around a message, in place of what was here. */
-export function jumpTo(view: View, page: readonly HistoryTurn[]): History {
-  const inWindow = new Set(view.turns.map((node) => node.turnId));
-  const turns = page.filter(({ turn }) => !inWindow.has(turn.turnId));
-  const first = pathOf(view.turns, view.leaf)[0];
-  return turns.length === 0 ? NO_HISTORY : { turns, gap: first?.parent !== turns.at(-1)?.turn.turnId };
-}
-
 /** The view went on: the turns that have left its window join the older ones (H1, H2). */
 export function advance(history: History, before: View, after: View): History {
   if (after.turns[0]?.turnId === before.turns[0]?.turnId && after.leaf === before.leaf) return history;

@@ -50,6 +50,8 @@ export {
   type TerminalChunk,
   type TerminalClientOptions,
 } from './terminal.ts';
+export { newId } from './new-id.ts';
+export { turnIdOf, answerIdOf, parseId } from '@holdfast/protocol/ids';
 // What the types above speak of.
 export type { ApprovalChoice, InputPart, PromptOutcome, TurnOutcome, Usage, WhenBusy } from '@holdfast/protocol/entry';
 export { FaultError, isRetryable, retryOf, type Fault, type FaultKind } from '@holdfast/protocol/fault';

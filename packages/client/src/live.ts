@@ -1,6 +1,6 @@
 /**
- * What makes a client live: the streams, the fold that reads them, the recovery after them. It is a chunk of its own, asked
- * for when a client is made (`live-part.ts`).
+ * What makes a client live: the streams, the fold that reads them, the recovery after them; and what is done now and then
+ * (`actions.ts`). It is a chunk of its own, asked for when a client is made (`live-part.ts`).
  */
 import type { ClientOptions } from './api.ts';
 import {
@@ -14,6 +14,7 @@ import type { Ports } from './ports.ts';
 import { openSharedStream } from './shared-stream.ts';
 import { openEachStream, openOneStream, type Streams, type StreamsOptions } from './streams.ts';
 
+export * as actions from './actions.ts';
 export { fold } from '@holdfast/protocol/fold';
 export { interrupted } from './interrupted.ts';
 export { RecoveryPace } from './recovery-pace.ts';

@@ -95,8 +95,13 @@ export class Outbox {
   /** Resolves when the message is in the store. */
   async send(sessionId: SessionId, text: string, options: SendOptions = {}): Promise<Sent> {
     const known = this.#items.get(options.clientId as ClientId);
-    if (known?.send.sessionId === sessionId) return { clientId: known.send.clientId, admission: known.admission };
-    if (known !== undefined) return refusedSend(options.clientId, REUSED);
+    if (known !== undefined) {
+      // R97: a retry says the same.
+      const { send, admission } = known;
+      const said = JSON.stringify([send.sessionId, send.text, send.parts]);
+      if (said !== JSON.stringify([sessionId, text, options.parts ?? []])) return refusedSend(options.clientId, REUSED);
+      return { clientId: send.clientId, admission };
+    }
     if (this.#items.size >= ITEMS_MAX) return refusedSend(options.clientId, FULL);
     const { parts = [], whenBusy = 'queue', clientId = newId('c'), ...rest } = options;
     const at = this.#options.ports.clock.now();
@@ -114,11 +119,17 @@ export class Outbox {
     };
     const item = this.#add(send, SENDING);
     void held(this, item.admission);
-    if (this.#closed) item.admit({ kind: 'unconfirmed' });
+    if (this.#closed) item.admit({ kind: 'unconfirmed', fault: UNCONFIRMED });
     void this.identify();
     await this.#stored((store) => store.put(send));
     this.#pump(sessionId);
     return { clientId: send.clientId, admission: item.admission };
+  }
+
+  /** R98: why nothing of this session goes out before there are new credentials. */
+  refusal(sessionId: SessionId): Fault | undefined {
+    const isRefused = ({ state }: Item): boolean => state.kind === 'unconfirmed' && state.delayMs === null;
+    return this.#of(sessionId).find(isRefused)?.shown.fault;
   }
 
   retry(clientId: ClientId): void {
@@ -199,7 +210,7 @@ export class Outbox {
     this.#closed = true;
     for (const item of this.#items.values()) {
       item.timer?.cancel();
-      item.admit({ kind: 'unconfirmed' });
+      item.admit({ kind: 'unconfirmed', fault: UNCONFIRMED });
     }
     await this.#stored((store) => store.close());
   }
@@ -292,7 +303,7 @@ export class Outbox {
       }
       if (theirs !== null && theirs !== subject) {
         // O3: somebody else's. The store keeps it.
-        item.admit({ kind: 'unconfirmed' });
+        item.admit({ kind: 'unconfirmed', fault: NOBODYS });
         this.#drop(item);
       }
     }
@@ -336,6 +347,7 @@ export class Outbox {
   }
 }
 
+const UNCONFIRMED = fault('cancelled', 'The client was closed before the message arrived. The outbox keeps it.');
 const WHOSE: Fault = fault('auth-unavailable', 'It was not known who was signed in.');
 const NOBODYS: Fault = fault(
   'unauthorized',
@@ -343,7 +355,7 @@ const NOBODYS: Fault = fault(
 );
 
 const FULL = fault('queue-full', `${ITEMS_MAX} messages wait to be sent. Let some arrive.`);
-const REUSED = fault('client-id-reused', 'Another session has sent it.');
+const REUSED = fault('client-id-reused', 'Another message has this clientId.');
 
 function refusedSend(clientId: string = newId('c'), why: Fault): Sent {
   return { clientId: clientId as ClientId, admission: Promise.resolve({ kind: 'refused', fault: why }) };

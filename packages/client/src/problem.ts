@@ -9,15 +9,19 @@ export async function faultOfResponse({ status, headers, body }: ByteStreamRespo
   return faultOfAnswer({ status, headers, text: await body.text(ERROR_BYTES_MAX).catch(() => '') });
 }
 
+/** The cure of a wrong address. */
+export const NO_GATEWAY = (url: string = 'The URL'): string =>
+  `${url} is not answered by a gateway. Check baseUrl and its path prefix.`;
+
 /** Heeds `Retry-After` in seconds. */
-export function faultOfAnswer({ status, headers, text }: WholeAnswer): Fault {
+export function faultOfAnswer({ status, headers, text }: WholeAnswer, url?: string): Fault {
   const problem = parseProblem(text);
   const byStatus = kindOfStatus(status);
   const named = typeof problem.fault === 'string' ? problem.fault : isBetween(status) ? 'disconnected' : byStatus;
   // A kind without advice under a status that has some is one of a newer gateway's.
   const kind = retryOf(named) === 'no' && retryOf(byStatus) !== 'no' ? byStatus : named;
   const retryAfterMs = problem.retryAfterMs ?? retryAfterMsOf(headers.get('retry-after'));
-  return fault(kind, problem.detail ?? `The server answered with status ${status}.`, {
+  return fault(kind, problem.detail ?? `${NO_GATEWAY(url)} (Status ${status}.)`, {
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     ...(problem.facts === undefined ? {} : { facts: problem.facts }),
   });

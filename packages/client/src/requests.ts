@@ -5,16 +5,16 @@
  *    says so, at most `TRIES` times and never longer than a person waits (`ADVICE_MS_MAX`); then the fault is the answer.
  * 2. A request that hears nothing for `TIMEOUT_MS`, and for as long as what it sends takes on a slow line, is given up: a half-open
  *    socket is no reason to wait for ever.
- * 3. Closing ends what is under way, with `cancelled`.
+ * 3. Closing ends what is under way, with `cancelled`; so does the caller's signal.
  */
 import { fault, FaultError, isRetryable, type Fault } from '@holdfast/protocol/fault';
 
 import type { Result } from './api.ts';
 import { ask, isSuccess } from './ask.ts';
-import { authorized } from './authorize.ts';
+import { authorized, CANCELLED, onAbort } from './authorize.ts';
 import type { Credentials } from './credentials.ts';
 import type { Ports } from './ports.ts';
-import { faultOfAnswer } from './problem.ts';
+import { faultOfAnswer, NO_GATEWAY } from './problem.ts';
 import type { Transport } from './transport.ts';
 
 const TRIES = 4;
@@ -40,17 +40,19 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string>>;
   /** The answer to a second one is the answer to the first (rule 1). */
   readonly repeatable?: boolean;
+  /** Rule 3. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 export class Requests {
-  readonly #options: RequestsOptions;
+  readonly options: RequestsOptions;
   /** What is under way and what is waited for, each as the way to end it. */
   readonly #ends = new Set<() => void>();
   #closed = false;
   pending = 0;
 
   constructor(options: RequestsOptions) {
-    this.#options = options;
+    this.options = options;
   }
 
   get(path: string): Promise<Answer> {
@@ -65,7 +67,7 @@ export class Requests {
         if (answer.kind === 'ok' || call.repeatable !== true || tries === TRIES) return answer;
         const pauseMs = this.#pauseMs(answer.fault, tries);
         if (pauseMs === undefined) return answer;
-        await this.#pause(pauseMs);
+        await this.#pause(pauseMs, call.signal);
       }
     } finally {
       this.pending--;
@@ -80,30 +82,34 @@ export class Requests {
   }
 
   /** Without trying again. Never rejects. */
-  async once(method: string, path: string, { json, bytes, mediaType, headers = {} }: Call = {}): Promise<Answer> {
+  async once(
+    method: string,
+    path: string,
+    { json, bytes, mediaType, headers = {}, signal }: Call = {},
+  ): Promise<Answer> {
     if (this.#closed) return { kind: 'fault', fault: CLOSED };
-    const { transport, baseUrl, credentials, ports } = this.#options;
+    const { transport, baseUrl, credentials, ports } = this.options;
     const abort = new AbortController();
     const end = (): void => abort.abort();
     const timeout = ports.clock.after(TIMEOUT_MS + (bytes?.length ?? 0) / SLOW_BYTES_PER_MS, end);
     this.#ends.add(end);
+    const unlisten = signal && onAbort(signal, end);
+    const url = baseUrl + path;
     try {
       const body = json === undefined ? bytes : JSON.stringify(json);
       const type: Call['headers'] = body === undefined ? {} : { 'content-type': mediaType ?? 'application/json' };
       const answer = await authorized(credentials, abort.signal, (authorization) =>
-        ask(
-          transport.short,
-          { url: baseUrl + path, method, headers: { ...headers, ...type, ...authorization }, body },
-          abort.signal,
-        ),
+        ask(transport.short, { url, method, headers: { ...headers, ...type, ...authorization }, body }, abort.signal),
       );
-      if (!isSuccess(answer.status)) return { kind: 'fault', fault: faultOfAnswer(answer) };
+      if (!isSuccess(answer.status)) return { kind: 'fault', fault: faultOfAnswer(answer, url) };
       const { status, text } = answer;
       return { kind: 'ok', status, body: text === '' ? undefined : (JSON.parse(text) as unknown) };
     } catch (error) {
-      return { kind: 'fault', fault: this.#faultOf(error, abort.signal.aborted) };
+      if (signal?.aborted) return { kind: 'fault', fault: CANCELLED };
+      return { kind: 'fault', fault: this.#faultOf(error, abort.signal.aborted, url) };
     } finally {
       timeout.cancel();
+      unlisten?.();
       this.#ends.delete(end);
     }
   }
@@ -113,31 +119,36 @@ export class Requests {
     for (const end of this.#ends) end();
   }
 
-  #faultOf(error: unknown, aborted: boolean): Fault {
+  #faultOf(error: unknown, aborted: boolean, url: string): Fault {
     if (this.#closed) return CLOSED;
-    if (aborted) return fault('idle-timeout', 'The gateway did not answer in time.');
+    if (aborted) return fault('idle-timeout', `${url} did not answer in time.`);
     if (error instanceof FaultError) return error.fault;
-    return fault('protocol-error', `The answer is not what it should be: ${String(error)}`);
+    return fault('protocol-error', `${NO_GATEWAY(url)} (${String(error)})`);
   }
 
   /** @returns undefined where another try does not help, or not soon. */
   #pauseMs(why: Fault, tries: number): number | undefined {
     if (!isRetryable(why) || this.#closed) return undefined;
     if (why.retryAfterMs !== undefined) return why.retryAfterMs > ADVICE_MS_MAX ? undefined : why.retryAfterMs;
-    return FIRST_PAUSE_MS * 2 ** (tries - 1) * (0.5 + this.#options.ports.random() / 2);
+    return FIRST_PAUSE_MS * 2 ** (tries - 1) * (0.5 + this.options.ports.random() / 2);
   }
 
-  #pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const end = (): void => {
-        timer.cancel();
-        this.#ends.delete(end);
-        resolve();
-      };
-      const timer = this.#options.ports.clock.after(ms, end);
-      this.#ends.add(end);
-    });
+  async #pause(ms: number, signal: AbortSignal | undefined): Promise<void> {
+    const { promise, resolve } = withResolvers();
+    const timer = this.options.ports.clock.after(ms, resolve);
+    this.#ends.add(resolve);
+    const unlisten = signal && onAbort(signal, resolve);
+    await promise;
+    timer.cancel();
+    unlisten?.();
+    this.#ends.delete(resolve);
   }
+}
+
+function withResolvers(): { readonly promise: Promise<void>; readonly resolve: () => void } {
+  let resolve = (): void => {};
+  const promise = new Promise<void>((done) => (resolve = done));
+  return { promise, resolve };
 }
 
 /** What whoever waits on a client hears when it is closed. */

@@ -82,6 +82,12 @@ export class Follower {
     this.#events.followed(false);
   }
 
+  /** R99: the one way by which a session goes, told by its stream, by an answer or by this client's own hand. */
+  gone(status: 'missing' | 'deleted'): void {
+    this.end();
+    this.#model.gone(status);
+  }
+
   /** It may exist now. */
   expect(): void {
     this.#model.expect();
@@ -118,6 +124,7 @@ export class Follower {
     this.#following = { kind: 'yes', end: () => end?.() };
     this.#events.followed(true);
     end = this.#context.streams.follow(this.#model.id, this.#model.place, this.#lane());
+    if (this.state === 'no') end(); // R99
   }
 
   #linger(): void {
@@ -137,10 +144,7 @@ export class Follower {
         this.#model.entry(entry, cursor);
         this.#recovery?.reads();
       },
-      gone: (reason) => {
-        this.end();
-        this.#model.gone(reason.kind === 'session-deleted' ? 'deleted' : 'missing');
-      },
+      gone: ({ kind }) => this.gone(kind === 'session-deleted' ? 'deleted' : 'missing'),
       reads: () => this.#recovery?.reads(),
       state: (state) => this.#streamState(state),
     };

@@ -4,33 +4,44 @@
  * 1. All that is known about it is in its model. There is no flag here that could be left set (R74).
  */
 import { FaultError, type Fault } from '@holdfast/protocol/fault';
-import type { ClientId, MessageId, SessionId, TurnId } from '@holdfast/protocol/ids';
+import type { ClientId, MessageId, SessionId, ToolId, TurnId } from '@holdfast/protocol/ids';
 
+import type * as Actions from './actions.ts';
 import type {
+  Admission,
+  CallOptions,
+  ChangeResult,
   DoneResult,
   PageResult,
   Readable,
+  Refusal,
   RegenerateResult,
+  ReorderResult,
   SendOptions,
   Session,
   SessionState,
+  SetOptions,
+  SteerOptions,
   SteerResult,
   StopOptions,
   StopResult,
+  SwitchResult,
+  ToolOutput,
+  ToolResultResult,
   Turn,
   TurnEndNotice,
 } from './api.ts';
-import { Commands, type SteerOptions } from './commands.ts';
+import { CANCELLED, onAbort } from './authorize.ts';
+import { Commands } from './commands.ts';
 import type { Frames } from './frames.ts';
 import { held } from './held.ts';
-import { edgeOf, jumpTo, NO_HISTORY, prepend, type HistoryTurn } from './history.ts';
+import { NO_HISTORY } from './history.ts';
+import { loadActions } from './live-part.ts';
 import type { Outbox } from './outbox.ts';
-import { CLOSED, type Requests } from './requests.ts';
+import type { Requests } from './requests.ts';
 import { Follower, type FollowerContext } from './session-follower.ts';
 import { SessionModel } from './session-model.ts';
-import { TurnReader, type TurnHost, type TurnKey } from './turn.ts';
-
-const PAGE_TURNS = 20;
+import { TurnReader, type Sight, type TurnHost, type TurnKey } from './turn.ts';
 
 /** What all sessions of a client share. */
 export interface SessionContext extends FollowerContext {
@@ -69,19 +80,29 @@ export class LiveSession extends Commands implements Session, TurnHost {
   }
 
   get closed(): Fault | undefined {
-    return this.#context.closed();
+    const { connection } = this.model;
+    return this.#context.closed() ?? (connection.kind === 'closed' ? connection.fault : undefined);
   }
 
-  async ready(): Promise<SessionState> {
+  async ready({ signal }: CallOptions = {}): Promise<SessionState> {
     const release = this.retain();
+    const unlisten = signal && onAbort(signal, () => this.model.touch());
     try {
-      while (this.model.status === 'loading' && this.closed === undefined) await held(this, this.model.changed());
-      if (this.model.status === 'loading') throw new FaultError(this.closed ?? CLOSED);
+      while (this.model.status === 'loading') {
+        const why = signal?.aborted ? CANCELLED : this.closed;
+        if (why !== undefined) throw new FaultError(why);
+        await held(this, this.model.changed());
+      }
       this.model.cell.flush();
       return this.store.getSnapshot();
     } finally {
+      unlisten?.();
       release();
     }
+  }
+
+  get refusal(): Fault | undefined {
+    return this.#context.outbox.refusal(this.id);
   }
 
   retain(): () => void {
@@ -113,10 +134,8 @@ export class LiveSession extends Commands implements Session, TurnHost {
     this.#context.outbox.discard(clientId);
   }
 
-  async findOld(messageId: MessageId): Promise<HistoryTurn | undefined | Fault> {
-    const page = await this.#page(`around=${messageId}`, 1);
-    if (page.kind === 'ok') return page.turns[0];
-    return page.fault.kind === 'message-not-found' || page.fault.kind === 'turn-not-found' ? undefined : page.fault;
+  findOld(key: TurnKey, admission: Admission): Promise<Sight | Refusal> {
+    return this.#act((it) => it.findOld(this.#context.requests, this.id, key, admission));
   }
 
   // ── commands ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -125,79 +144,81 @@ export class LiveSession extends Commands implements Session, TurnHost {
     return super.stop({ ...options, ...(await this.#turnOf(options)) });
   }
 
-  override async steer(text: string, options: SteerOptions = {}): Promise<SteerResult> {
-    return super.steer(text, await this.#turnOf(options));
+  async steer(text: string, options: SteerOptions = {}): Promise<SteerResult> {
+    const { turnId } = await this.#turnOf(options);
+    return this.#act((it) => it.steer(this.command, turnId, text, options));
   }
 
   /** The one that is named, or the running one as far as this client knows; it looks first where it knows nothing. */
-  async #turnOf({ turnId }: SteerOptions): Promise<SteerOptions> {
+  async #turnOf({ turnId, signal }: SteerOptions): Promise<SteerOptions> {
     if (turnId !== undefined) return { turnId };
-    if (this.model.status === 'loading') await this.ready();
+    if (this.model.status === 'loading') await this.ready({ signal });
     const { turn } = this.model.view;
     return turn === null ? {} : { turnId: turn.turnId };
   }
 
-  override async regenerate(messageId: MessageId): Promise<RegenerateResult> {
-    const result = await super.regenerate(messageId);
-    if (result.kind !== 'accepted') return result;
-    const { receipt } = result;
-    const admission = Promise.resolve({ ...receipt, kind: 'accepted' } as const);
-    const clientId = receipt.messageId as string as ClientId;
-    return { kind: 'accepted', receipt, turn: this.#read({ kind: 'message', clientId, admission }) };
+  // ── now and then (`actions.ts`) ───────────────────────────────────────────────────────────────────────────────────
+
+  toolResult(toolId: ToolId, result: ToolOutput, options: CallOptions = {}): Promise<ToolResultResult> {
+    return this.#act((it) => it.toolResult(this.command, toolId, result, options));
   }
 
-  rename(title: string): Promise<DoneResult> {
-    return this.set({ title });
+  edit(messageId: MessageId, text: string, options: CallOptions = {}): Promise<ChangeResult<'edited'>> {
+    return this.#act((it) => it.edit(this.command, messageId, text, options));
   }
 
-  override async delete(): Promise<DoneResult> {
-    const result = await super.delete();
-    if (result.kind === 'done') {
-      this.follower.end();
-      this.model.gone('deleted');
-    }
+  withdraw(messageId: MessageId, options: CallOptions = {}): Promise<ChangeResult<'withdrawn'>> {
+    return this.#act((it) => it.withdraw(this.command, messageId, options));
+  }
+
+  reorder(messageIds: readonly MessageId[], options: CallOptions = {}): Promise<ReorderResult> {
+    return this.#act((it) => it.reorder(this.command, messageIds, options));
+  }
+
+  switchBranch(turnId: TurnId, options: CallOptions = {}): Promise<SwitchResult> {
+    return this.#act((it) => it.switchBranch(this.command, turnId, options));
+  }
+
+  regenerate(messageId: MessageId, options: CallOptions = {}): Promise<RegenerateResult> {
+    return this.#act((it) => it.regenerate(this.command, messageId, options, (key) => this.#read(key)));
+  }
+
+  rename(title: string, options?: CallOptions): Promise<DoneResult> {
+    return this.set({ title }, options);
+  }
+
+  set(changes: SetOptions, options: CallOptions = {}): Promise<DoneResult> {
+    return this.#act((it) => it.set(this.command, changes, options));
+  }
+
+  markUnread(readSeq?: number, options: CallOptions = {}): Promise<DoneResult> {
+    return this.#act((it) => it.markUnread(this.command, readSeq, options));
+  }
+
+  async delete(options: CallOptions = {}): Promise<DoneResult> {
+    const result = await this.#act((it) => it.remove(this.command, options));
+    if (result.kind === 'done') this.follower.gone('deleted');
     return result;
   }
 
-  // ── older pages ───────────────────────────────────────────────────────────────────────────────────────────────────
-
-  async earlier(): Promise<PageResult> {
-    const { model } = this;
-    const edge = edgeOf(model.history, model.view);
-    if (edge === null || model.cell.getSnapshot().earlier.busy) return { kind: 'nothing' };
-    model.setHistory(model.history, { busy: true, fault: null });
-    // Without `before` the page ends where the window begins, or with the branch's last turn if that has left it.
-    const page = await this.#page(edge === model.view.leaf ? '' : `before=${edge}`);
-    if (page.kind === 'fault') {
-      model.setHistory(model.history, { busy: false, fault: page.fault });
-      return page;
-    }
-    const history = prepend(model.history, model.view, edge, page.turns);
-    model.setHistory(history, { busy: false, fault: null });
-    return { kind: 'page', turns: page.turns.length, more: edgeOf(history, model.view) !== null };
+  earlier(options: CallOptions = {}): Promise<PageResult> {
+    return this.#act((it) => it.earlier(this.#context.requests, this.model, options));
   }
 
-  async around(messageId: MessageId): Promise<PageResult> {
-    const { model } = this;
-    if (model.view.messages.some(({ id }) => id === messageId)) return { kind: 'nothing' };
-    const page = await this.#page(`around=${messageId}`);
-    if (page.kind === 'fault') return page;
-    const history = jumpTo(model.view, page.turns);
-    model.setHistory(history, { busy: false, fault: null });
-    return { kind: 'page', turns: history.turns.length, more: edgeOf(history, model.view) !== null };
+  around(messageId: MessageId, options: CallOptions = {}): Promise<PageResult> {
+    return this.#act((it) => it.around(this.#context.requests, this.model, messageId, options));
   }
 
   latest(): void {
     if (this.model.history !== NO_HISTORY) this.model.setHistory(NO_HISTORY, { busy: false, fault: null });
   }
 
-  async #page(
-    query: string,
-    limit: number = PAGE_TURNS,
-  ): Promise<
-    { readonly kind: 'ok'; readonly turns: readonly HistoryTurn[] } | { readonly kind: 'fault'; readonly fault: Fault }
-  > {
-    const answer = await this.#context.requests.get(`/v1/sessions/${this.id}/messages?limit=${limit}&${query}`);
-    return answer.kind === 'fault' ? answer : { kind: 'ok', ...(answer.body as { turns: readonly HistoryTurn[] }) };
+  async #act<T>(use: (actions: typeof Actions) => Promise<T>): Promise<T | Refusal> {
+    try {
+      return await use(await loadActions());
+    } catch (error) {
+      if (error instanceof FaultError) return { kind: 'fault', fault: error.fault };
+      throw error;
+    }
   }
 }

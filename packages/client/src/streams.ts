@@ -269,6 +269,7 @@ class OneStream implements Streams {
           const followed = this.#followed.get(sessionId);
           this.#followed.delete(sessionId);
           followed?.lane.gone(reason);
+          this.#endIfIdle(); // L3, R99
         },
         state: (state) => {
           for (const { lane } of this.#followed.values()) lane.state(state);

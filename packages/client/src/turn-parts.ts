@@ -5,12 +5,10 @@
  *    with a snapshot gets the same text, in fewer pieces.
  * 2. An empty thought is no part: it is removed when the turn ends, and the others keep their places.
  */
-import type { MessageId } from '@holdfast/protocol/ids';
-import { turnIdOf } from '@holdfast/protocol/ids';
-import { turnIdOfItem, type Message, type Part, type TurnNode, type View } from '@holdfast/protocol/view';
-import type { TurnId } from '@holdfast/protocol/ids';
+import { fault, type Fault } from '@holdfast/protocol/fault';
+import type { Message, Part } from '@holdfast/protocol/view';
 
-import type { TurnPart } from './api.ts';
+import type { TurnEnd, TurnPart } from './api.ts';
 
 /** The parts at the last look. */
 export type SeenParts = readonly Part[];
@@ -51,44 +49,19 @@ function addedBy(before: Part | undefined, part: Part): readonly TurnPart[] {
 /** A tool's final output may replace what was streamed of it: then there is no tail. */
 const tail = (before: string, now: string): string => (now.startsWith(before) ? now.slice(before.length) : '');
 
-// ── where a turn is in a view ───────────────────────────────────────────────────────────────────────────────────────
-
-export type Located =
-  /** Its message waits. */
-  | { readonly kind: 'waiting' }
-  | { readonly kind: 'there'; readonly node: TurnNode; readonly message: Message }
-  | { readonly kind: 'absent' };
-
-/** By the message: the turn that took it, whichever that became (queued, merged, steered, regenerated). */
-export function locateMessage(view: View, messageId: MessageId): Located {
-  const waits = [...view.queue, ...(view.turn?.steers ?? [])].some((item) => item.messageId === messageId);
-  if (waits) return WAITING;
-  const named = turnIdOf(messageId);
-  const node =
-    view.turns.find((turn) => turn.turnId === named || turn.messageIds.includes(messageId)) ??
-    nodeSteeredBy(view, messageId);
-  return at(view, node);
-}
-
-export function locateTurn(view: View, turnId: TurnId): Located {
-  if (view.queue.some((item) => turnIdOfItem(item) === turnId)) return WAITING;
-  return at(
-    view,
-    view.turns.find((turn) => turn.turnId === turnId),
-  );
-}
-
-const WAITING: Located = { kind: 'waiting' };
-
-function at(view: View, node: TurnNode | undefined): Located {
-  const isIts = (message: Message): boolean => message.id === node?.messageId;
-  const message = view.messages.findLast(isIts) ?? view.offPath.find(isIts);
-  return node === undefined || message === undefined ? { kind: 'absent' } : { kind: 'there', node, message };
-}
-
-function nodeSteeredBy(view: View, messageId: MessageId): TurnNode | undefined {
-  const steered = [...view.messages, ...view.offPath].find((message) =>
-    message.parts.some((part) => part.type === 'steer' && part.messageId === messageId),
-  );
-  return view.turns.find((turn) => turn.turnId === steered?.turnId);
+/** Why there is no whole answer. */
+export function faultOfEnd(end: TurnEnd): Fault {
+  switch (end.kind) {
+    case 'lost':
+    case 'refused':
+      return end.fault;
+    case 'withdrawn':
+    case 'discarded':
+      return fault('cancelled', `The message was ${end.kind} before its turn began.`);
+    case 'ended': {
+      const { outcome, text, reason } = end;
+      const kind = end.fault?.kind ?? (outcome === 'failed' ? 'agent-crashed' : 'cancelled');
+      return fault(kind, reason ?? `The turn ended as ${outcome}.`, { facts: { outcome, text } });
+    }
+  }
 }

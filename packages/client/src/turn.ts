@@ -4,27 +4,30 @@
  * T1. Reading is level-triggered: look at the view, say what is new, wait for a change. There is no queue of parts to bound.
  * T2. Who reads keeps the session followed; who stops, by `break` too, does not.
  * T3. A turn that has left the window is asked for: an end is never made up.
+ * T4. Refused credentials end the wait (R98), not the turn: with new ones it can be read again.
  */
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
-import { answerIdOf, type ClientId, type MessageId, type SessionId, type TurnId } from '@holdfast/protocol/ids';
+import type { ClientId, MessageId, SessionId, TurnId } from '@holdfast/protocol/ids';
 import type { Message, TurnNode } from '@holdfast/protocol/view';
 
-import type { Admission, ChangeResult, StopOptions, StopResult, Turn, TurnEnd, TurnPart } from './api.ts';
+import type { Admission, ChangeResult, Refusal, StopOptions, StopResult, Turn, TurnEnd, TurnPart } from './api.ts';
 import { held } from './held.ts';
-import type { HistoryTurn } from './history.ts';
+import { loadActions } from './live-part.ts';
 import type { SessionModel } from './session-model.ts';
-import { locateMessage, locateTurn, partsSince, type Located } from './turn-parts.ts';
+import { locateMessage, locateTurn, type Located } from './turn-place.ts';
 
 /** What a turn needs of its session. */
 export interface TurnHost {
   readonly model: SessionModel;
   /** Keeps the session followed. @returns the end of it. */
   retain(): () => void;
-  /** The turn of a message that has left the window; undefined: there is none. */
-  findOld(messageId: MessageId): Promise<HistoryTurn | undefined | Fault>;
+  /** What became of a turn that is not in the window. */
+  findOld(key: TurnKey, admission: Admission): Promise<Sight | Refusal>;
   stop(options: StopOptions): Promise<StopResult>;
   withdraw(messageId: MessageId): Promise<ChangeResult<'withdrawn'>>;
   readonly closed: Fault | undefined;
+  /** Why the gateway takes no message now; until there are new credentials. */
+  readonly refusal: Fault | undefined;
 }
 
 /** By its id, or by the message that causes it. */
@@ -32,7 +35,7 @@ export type TurnKey =
   | { readonly kind: 'turn'; readonly turnId: TurnId }
   | { readonly kind: 'message'; readonly clientId: ClientId; readonly admission: Promise<Admission> };
 
-type Sight =
+export type Sight =
   | { readonly kind: 'nothing-yet' }
   | { readonly kind: 'seen'; readonly node: TurnNode; readonly message: Message; readonly settled: boolean }
   | { readonly kind: 'over'; readonly end: TurnEnd };
@@ -43,7 +46,6 @@ const NOTHING_YET: Sight = { kind: 'nothing-yet' };
 export class TurnReader implements Turn {
   readonly sessionId: SessionId;
   readonly clientId: ClientId | undefined;
-  readonly admission: Promise<Admission>;
   readonly #host: TurnHost;
   readonly #key: TurnKey;
   #done: Promise<TurnEnd> | undefined;
@@ -53,7 +55,10 @@ export class TurnReader implements Turn {
     this.#key = key;
     this.sessionId = host.model.id;
     this.clientId = key.kind === 'message' ? key.clientId : undefined;
-    this.admission = key.kind === 'message' ? key.admission : Promise.resolve({ kind: 'known' });
+  }
+
+  get admission(): Promise<Admission> {
+    return this.#key.kind === 'message' ? this.#admitted(this.#key.admission) : Promise.resolve({ kind: 'known' });
   }
 
   get done(): Promise<TurnEnd> {
@@ -61,27 +66,37 @@ export class TurnReader implements Turn {
     return this.#done;
   }
 
+  /** T4. */
+  async #admitted(answer: Promise<Admission>): Promise<Admission> {
+    let admission: Admission | undefined;
+    void answer.then((it) => (admission = it));
+    for (;;) {
+      const changed = this.#host.model.changed();
+      await Promise.resolve();
+      const { refusal } = this.#host;
+      if (admission !== undefined) return admission;
+      if (refusal !== undefined) return { kind: 'unconfirmed', fault: refusal };
+      await held(this, Promise.race([answer, changed]));
+    }
+  }
+
   async text(): Promise<string> {
     const end = await this.done;
     if (end.kind === 'ended' && end.outcome === 'completed') return end.text;
-    throw new FaultError(faultOfEnd(end));
+    throw new FaultError((await loadActions()).faultOfEnd(end));
   }
 
   async stop(options: Omit<StopOptions, 'turnId'> = {}): Promise<StopResult | ChangeResult<'withdrawn'>> {
     const admission = await this.admission;
     const sight = await this.#look(admission);
-    let { turnId } = sight.kind === 'seen' ? sight.node : this.#key.kind === 'turn' ? this.#key : NO_TURN;
-    if (turnId === undefined && admission.kind === 'accepted') {
-      const withdrawn = await this.#host.withdraw(admission.messageId);
-      if (withdrawn.kind !== 'started') return withdrawn;
-      turnId = withdrawn.turnId ?? admission.turnId;
-    }
-    return turnId === undefined ? { kind: 'not-found' } : this.#host.stop({ ...options, turnId });
+    const { turnId } = sight.kind === 'seen' ? sight.node : this.#key.kind === 'turn' ? this.#key : NO_TURN;
+    return (await loadActions()).stopTurn(this.#host, turnId, admission, options);
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<TurnPart, void, void> {
     const release = this.#host.retain(); // T2
     try {
+      const { partsSince } = await loadActions();
       const admission = await this.admission;
       let started = false;
       let seen: Message['parts'] = [];
@@ -112,6 +127,7 @@ export class TurnReader implements Turn {
       for (;;) {
         const changed = this.#host.model.changed();
         const end = endOf(await this.#look(admission));
+        if (end?.kind === 'lost') this.#done = undefined; // T4
         if (end !== undefined) return end;
         await held(this, changed);
       }
@@ -123,7 +139,7 @@ export class TurnReader implements Turn {
   async #look(admission: Admission): Promise<Sight> {
     const { model, closed } = this.#host;
     if (admission.kind === 'refused' || admission.kind === 'discarded') return { kind: 'over', end: admission };
-    if (admission.kind === 'unconfirmed') return lost(UNCONFIRMED);
+    if (admission.kind === 'unconfirmed') return lost(admission.fault);
     if (model.status === 'missing' || model.status === 'deleted') {
       const kind = model.status === 'deleted' ? 'session-deleted' : 'session-not-found';
       return lost(fault(kind, `Session ${model.id} is ${model.status}.`));
@@ -149,28 +165,10 @@ export class TurnReader implements Turn {
 
   /** T3. */
   async #findOld(admission: Admission): Promise<Sight> {
-    const key = this.#key;
-    const messageId =
-      key.kind === 'turn'
-        ? answerIdOf(key.turnId)
-        : admission.kind === 'accepted'
-          ? admission.turnId === undefined
-            ? admission.messageId
-            : answerIdOf(admission.turnId)
-          : undefined;
-    const found = messageId === undefined ? undefined : await this.#host.findOld(messageId);
-    if (found === undefined) {
-      if (key.kind === 'message') return { kind: 'over', end: { kind: 'withdrawn' } };
-      return lost(fault('turn-not-found', `Session ${this.sessionId} has no turn ${key.turnId}.`));
-    }
-    if ('kind' in found) return lost(found);
-    const message = found.messages.find(({ id }) => id === found.turn.messageId);
-    if (message === undefined || found.turn.outcome === null) return NOTHING_YET;
-    return { kind: 'seen', node: found.turn, message, settled: true };
+    const found = await this.#host.findOld(this.#key, admission);
+    return found.kind === 'fault' ? lost(found.fault) : found;
   }
 }
-
-const UNCONFIRMED = fault('cancelled', 'The client was closed before the message arrived. The outbox keeps it.');
 
 const lost = (why: Fault): Sight => ({ kind: 'over', end: { kind: 'lost', fault: why } });
 
@@ -191,21 +189,4 @@ function endOf(sight: Sight): TurnEnd | undefined {
     ...(message.fault === undefined ? {} : { fault: fault(message.fault, reason ?? `The turn ${outcome}.`) }),
     ...(usage === undefined ? {} : { usage }),
   };
-}
-
-/** Why there is no whole answer. */
-function faultOfEnd(end: TurnEnd): Fault {
-  switch (end.kind) {
-    case 'lost':
-    case 'refused':
-      return end.fault;
-    case 'withdrawn':
-    case 'discarded':
-      return fault('cancelled', `The message was ${end.kind} before its turn began.`);
-    case 'ended': {
-      const { outcome, text, reason } = end;
-      const kind = end.fault?.kind ?? (outcome === 'failed' ? 'agent-crashed' : 'cancelled');
-      return fault(kind, reason ?? `The turn ended as ${outcome}.`, { facts: { outcome, text } });
-    }
-  }
 }

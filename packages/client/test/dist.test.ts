@@ -116,7 +116,7 @@ test('sizes, minified and compressed, as a page gets them', async () => {
 });
 
 /** In bytes. decisions/0009 says what the client's are made of. */
-const BUDGET = { createClientFirst: 15_000, createClientTotal: 34_500, streams: 10_000, react: 3_000 };
+const BUDGET = { createClientFirst: 15_000, createClientTotal: 36_500, streams: 10_000, react: 3_000 };
 
 const BUILT: Readonly<Record<string, string>> = {
   index: '@holdfast/client',
