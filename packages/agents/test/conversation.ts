@@ -50,7 +50,7 @@ export class Conversation {
 
   /** Sends a message and runs its turn up to its end or to where it parks. */
   async say(text: string, parts: readonly InputPart[] = []): Promise<Ran> {
-    const messageId = `m_${++this.#count}` as MessageId;
+    const messageId = this.#nextId();
     this.append({ type: 'message', ...this.#by('ann'), messageId, text, parts, whenBusy: 'queue' });
     const turnId = turnIdOf(messageId);
     const parent = this.view.leaf;
@@ -83,7 +83,7 @@ export class Conversation {
 
   steer(text: string): void {
     const turn = this.#turn();
-    const messageId = `m_${++this.#count}` as MessageId;
+    const messageId = this.#nextId();
     this.append({ type: 'steer', ...this.#by('ann'), turnId: turn.turnId, messageId, text });
   }
 
@@ -128,6 +128,14 @@ export class Conversation {
 
   get prompts(): readonly PromptPart[] {
     return this.answerMessage.parts.filter((part) => part.type === 'prompt');
+  }
+
+  /** Unlike those of a view that another conversation began. */
+  #nextId(): MessageId {
+    for (;;) {
+      const id = `m_${++this.#count}` as MessageId;
+      if (!this.view.turns.some(({ turnId }) => turnId === turnIdOf(id))) return id;
+    }
   }
 
   #turn(): NonNullable<View['turn']> {

@@ -16,6 +16,7 @@ import { createToolbox, type Toolbox } from '../tools/tool.ts';
 import { btw } from './btw.ts';
 import { settingsOf, type OpenAiConfig, type OpenAiSettings } from './config.ts';
 import { inputOf, type AnswerDraft } from './draft.ts';
+import { endOfAnswer } from './ending.ts';
 import { failure } from './failure.ts';
 import { ModelServer } from './server.ts';
 import { STOPPED, Talk, type Call } from './talk.ts';
@@ -56,28 +57,43 @@ async function* run(
     const asked = yield* talk.ask();
     if (asked.kind === 'ended') return asked.end;
     const { draft } = asked;
+    yield* showPictures(draft, context);
     const end = endOf(draft, talk);
     if (end !== null && end.outcome !== 'completed') return end;
+    const state = talk.stateOf(draft);
+    if (state !== null) yield state;
     calls = yield* requestAll(draft, context);
     talk.heard(draft, calls);
     if (end !== null && !(await talk.takeSteers())) return end;
   }
 }
 
-/** @returns null where the turn goes on: the model called tools. */
+/** @returns null if the turn goes on: the model called tools. */
 function endOf(draft: AnswerDraft, { toolRounds, callCount, settings }: Talk): RunEnd | null {
-  if (draft.finish === 'length') {
-    return { outcome: 'limit', reason: 'The answer reached the model’s limit of output tokens. Ask it to go on.' };
-  }
-  if (draft.finish === 'content_filter')
-    return failure('model-refused', 'The model’s content filter ended the answer.');
-  if (draft.finish === 'error') return failure('model-error', 'The model failed in mid-answer.');
-  if (draft.calls.length === 0) return { outcome: 'completed' };
+  const end = endOfAnswer(draft);
+  if (end !== null) return end;
   if (toolRounds >= settings.toolRoundsMax || callCount + draft.calls.length > CALLS_MAX) {
     const reason = `The model called tools ${toolRounds} times in a row, which is the limit. Say “go on” to let it.`;
     return { outcome: 'limit', reason };
   }
   return null;
+}
+
+/** The pictures of an answer, as files of it; of one that is an address elsewhere, the address. */
+async function* showPictures({ images }: AnswerDraft, context: RunContext): Running<void> {
+  for (const [at, url] of images.entries()) {
+    const [, mediaType, base64] = /^data:(image\/[\w.+-]+);base64,(.+)$/s.exec(url) ?? [];
+    if (mediaType === undefined || base64 === undefined) {
+      if (!url.startsWith('data:')) yield { type: 'text', text: `\n\n${url.toWellFormed()}\n\n` };
+      continue;
+    }
+    const bytes = Buffer.from(base64, 'base64');
+    const sink = context.openBlob(mediaType);
+    await sink.write(bytes);
+    const hash = await sink.close();
+    const name = `picture-${at + 1}.${mediaType.replace(/^image\//, '').replace(/\W.*$/, '')}`;
+    if (hash !== '') yield { type: 'file', hash, name, mediaType, bytes: bytes.byteLength };
+  }
 }
 
 const pendingCalls = (parts: readonly Part[]): readonly ToolPart[] =>

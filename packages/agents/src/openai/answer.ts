@@ -1,117 +1,178 @@
 /**
- * One answer of the model, from the request to its last chunk.
+ * One answer of the model, from the request to its last frame; asked for again if that may help.
  *
  * 1. Text and thinking are yielded as they come; what came before any failure stays yielded.
- * 2. An answer is whole where a finish reason or `[DONE]` came. A stream that ends without either was cut off.
- * 3. After the finish reason only usage is waited for, and not for long: an answer that is whole does not fail any more.
+ * 2. Only a request that nothing came of is sent again, so no output is ever doubled. Its refusal may stand in a status or in the
+ *    first frame of a stream; both are treated alike.
+ * 3. A rate limit is waited for: after the server's own advice, or 1, 2, 4 s; at most `RATE_TRIES_MAX` times, and never longer than
+ *    `retryWaitMsMax`, above which the turn ends with the advice. Each wait is told to the reader as a notice. Other failures
+ *    that may pass are tried once more.
+ * 4. What the model does not take is left out, and it is asked again at once (`concessions.ts`).
+ * 5. Behind the finish reason only usage is waited for, and not for long: a whole answer does not fail any more.
  */
-import type { AgentEvent, RunContext } from '@holdfast/session';
+import type { AgentEvent } from '@holdfast/session';
+import { bodyOf, hasPictures, sentIn, type CompletionRequest } from './boundary.ts';
+import type { Concession, Concessions } from './concessions.ts';
 import type { OpenAiSettings } from './config.ts';
 import { AnswerDraft } from './draft.ts';
-import { DONE, readEvents, readText, type EventsEnd } from './events.ts';
-import { failure, failureOfError, silent, type Failure } from './failure.ts';
-import { openCompletion, type CompletionRequest } from './request.ts';
+import { faultOf, malformed } from './ending.ts';
+import { readFrames } from './events.ts';
+import { failure, failureOfError, statusOf, type Failure, type Where } from './failure.ts';
+import { parseFrame, type Parsed } from './frame.ts';
+import { openCompletion, refused, type Ports, type Refused } from './request.ts';
 import { Watch } from './watch.ts';
-import { parseChunk, parseServerError, type Chunk } from './wire.ts';
 
 export type Answered =
   | { readonly kind: 'answered'; readonly draft: AnswerDraft }
-  | { readonly kind: 'failed'; readonly failure: Failure; readonly draft: AnswerDraft }
+  | (Refused & { readonly draft: AnswerDraft })
   | { readonly kind: 'stopped'; readonly draft: AnswerDraft };
 
-type Ports = Pick<RunContext, 'signal' | 'clock'>;
 type Answering = AsyncGenerator<AgentEvent, Answered, void>;
+type Reading = AsyncGenerator<AgentEvent, Refused | null, void>;
 
+const RATE_TRIES_MAX = 3;
+const RETRY_MS = 1_000;
 const AFTER_FINISH_MS = 5_000;
-const JSON_BYTES_MAX = 16 * 1024 * 1024;
 
-export async function* answer(request: CompletionRequest, settings: OpenAiSettings, ports: Ports): Answering {
+export async function* answer(
+  request: CompletionRequest,
+  settings: OpenAiSettings,
+  concessions: Concessions,
+  ports: Ports,
+): Answering {
+  const waits = { rate: 0, once: 0 };
+  for (;;) {
+    const tried = yield* exchange(request, settings, concessions, ports);
+    if (tried.kind !== 'failed' || !tried.draft.isEmpty) return tried;
+    const conceded = concede(tried, request, settings, concessions);
+    if (conceded === 'pictures' && hasPictures(request.current)) return { ...tried, failure: unseen(tried, request) };
+    if (conceded !== null) {
+      if (conceded === 'tools')
+        yield notice(`The model “${request.model}” takes no tools. It answers without them.`, {});
+      continue;
+    }
+    const { failure: failed, again } = tried;
+    if (again === undefined) return tried;
+    const waitMs = failed.retryAfterMs ?? RETRY_MS * 2 ** waits[again];
+    if (waits[again] >= (again === 'rate' ? RATE_TRIES_MAX : 1) || waitMs > settings.retryWaitMsMax) return tried;
+    waits[again] += 1;
+    yield notice(failed.reason, { fault: failed.fault, retryInMs: waitMs });
+    await ports.clock.sleep(waitMs, ports.signal);
+  }
+}
+
+const notice = (text: string, more: object): AgentEvent => ({ type: 'data', name: 'notice', data: { text, ...more } });
+
+function concede(
+  { refusal, failure: { fault } }: Refused,
+  request: CompletionRequest,
+  settings: OpenAiSettings,
+  concessions: Concessions,
+): Concession | null {
+  if (refusal === undefined || fault === 'context-overflow') return null;
+  return concessions.learn(refusal, sentIn(bodyOf(request, settings, concessions), request, concessions));
+}
+
+const unseen = ({ failure: { reason } }: Refused, { model }: CompletionRequest): Failure =>
+  failure(
+    'model-refused',
+    `The model “${model}” did not take the picture. Send the message without it, or choose a model that sees. ${reason}`,
+  );
+
+// ── one request ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+async function* exchange(
+  request: CompletionRequest,
+  settings: OpenAiSettings,
+  concessions: Concessions,
+  ports: Ports,
+): Answering {
   const draft = new AnswerDraft();
-  const opened = yield* openCompletion(request, settings, ports);
-  if (opened.kind !== 'open') return { ...opened, draft };
   const where = { url: settings.endpoints.chat, model: request.model };
-  const { response } = opened;
+  const opened = await openCompletion(bodyOf(request, settings, concessions), settings, where, ports);
+  if (opened.kind !== 'open') return { ...opened, draft };
   try {
-    const fault = isJson(response)
-      ? yield* readWhole(response, draft, where)
-      : yield* readStream(response, draft, where, settings, ports);
+    const fault = yield* readAnswer(opened.response, draft, where, settings, ports);
+    yield* draft.end();
     if (ports.signal.aborted) return { kind: 'stopped', draft };
-    return fault === null ? { kind: 'answered', draft } : { kind: 'failed', failure: fault, draft };
+    return fault === null ? { kind: 'answered', draft } : { ...fault, draft };
   } finally {
     opened.close();
   }
 }
 
-type Reading = AsyncGenerator<AgentEvent, Failure | null, void>;
-type Where = Parameters<typeof failureOfError>[1];
-
-async function* readStream(
+async function* readAnswer(
   response: Response,
   draft: AnswerDraft,
   where: Where,
   { firstByteTimeoutMs, idleTimeoutMs }: OpenAiSettings,
   ports: Ports,
 ): Reading {
-  if (response.body === null) return malformed(where);
-  // The patience for the first token is that for the first byte: some servers send headers long before.
+  if (response.body === null) return failed(malformed(where));
   const reader = response.body.getReader();
-  const watch = new Watch(ports, firstByteTimeoutMs, () => void reader.cancel());
-  const events = readEvents(reader, watch);
+  // The patience for the first token is that for the first byte: some servers send headers long before. One that answers in a
+  // single document sends them with it.
+  const patienceMs = isLabelled(response, 'json') ? idleTimeoutMs : firstByteTimeoutMs;
+  const watch = new Watch(ports, patienceMs, () => void reader.cancel());
+  const frames = readFrames(reader, watch, idleTimeoutMs);
+  let count = 0;
   try {
     for (;;) {
-      const next = await events.next();
-      if (next.done === true) return isEvents(response) ? endOf(next.value, draft, where) : malformed(where);
-      if (next.value === DONE) return null;
-      const fault = yield* take(parseChunk(next.value), draft, where);
-      if (fault !== null) return fault;
+      const next = await frames.next();
+      if (next.done === true) {
+        const isPage = count === 0 && next.value === 'ended' && !isLabelled(response, 'event-stream');
+        return isPage ? failed(malformed(where)) : orNull(faultOf(next.value, draft, where));
+      }
+      count += 1;
+      const parsed = parseFrame(next.value);
+      const ended = yield* take(parsed, draft, where);
+      if (ended !== 'more') return ended;
       watch.retime(draft.finish === null ? idleTimeoutMs : Math.min(idleTimeoutMs, AFTER_FINISH_MS));
     }
   } finally {
-    // Also where whoever reads the answer left in the middle of it.
-    await events.return('ended');
+    // Also if the reader of the answer left in the middle of it.
+    await frames.return('ended');
   }
 }
 
-/** A server that does not stream answers, or fails, in one piece. */
-async function* readWhole(response: Response, draft: AnswerDraft, where: Where): Reading {
-  const text = await readText(response, JSON_BYTES_MAX);
-  if (text === undefined) return endOf('cut', draft, where);
-  const fault = yield* take(parseChunk(text), draft, where);
-  if (fault !== null) return fault;
-  return draft.isEmpty && draft.finish === null ? malformed(where) : null;
-}
-
-async function* take(chunk: Chunk | undefined, draft: AnswerDraft, where: Where): Reading {
-  if (chunk === undefined) return malformed(where);
-  if (chunk.error !== undefined && chunk.error !== null) return failureOfError(parseServerError(chunk), where);
-  yield* draft.add(chunk);
-  return draft.isMalformed ? malformed(where) : null;
-}
-
-function endOf(end: EventsEnd, draft: AnswerDraft, where: Where): Failure | null {
-  if (draft.finish !== null) return null;
-  switch (end) {
-    case 'silent':
-      return silent(where);
-    case 'too-large':
-      return malformed(where);
-    case 'ended':
-    case 'cut':
-      return failure(
-        'model-cut-off',
-        `The model server at ${where.url} ended the connection in mid-answer. What came is kept; ask it to go on.`,
-      );
+async function* take(
+  parsed: Parsed,
+  draft: AnswerDraft,
+  where: Where,
+): AsyncGenerator<AgentEvent, Refused | null | 'more', void> {
+  // Rule 5.
+  const isWhole = draft.finish !== null;
+  switch (parsed.kind) {
+    case 'done':
+      return orNull(faultOf('done', draft, where));
+    case 'error': {
+      if (isWhole) return 'more';
+      const { error } = parsed;
+      return refused(failureOfError(error, where), { status: statusOf(error), error });
+    }
+    case 'lost':
+      return isWhole ? 'more' : failed(malformed(where));
+    case 'unread':
+      draft.unread += 1;
+      return 'more';
+    case 'noise':
+      return 'more';
+    case 'chunk': {
+      yield* draft.add(parsed.chunk);
+      if (draft.isMalformed) return failed(malformed(where));
+      return parsed.isDocument ? orNull(documentFault(draft, where)) : 'more';
+    }
   }
 }
 
-const malformed = ({ url }: Where): Failure =>
-  failure('model-malformed', `What the server at ${url} sent is not Chat Completions. Is HOLDFAST_MODEL_URL right?`);
+/** A document without a choice is no answer. */
+const documentFault = (draft: AnswerDraft, where: Where): Failure | null =>
+  draft.hasChoice ? faultOf('done', draft, where) : malformed(where);
 
-/** A page of HTML ends too; that is no answer that was cut off. */
-const isEvents = (response: Response): boolean => {
+const failed = (fault: Failure): Refused => ({ kind: 'failed', failure: fault });
+const orNull = (fault: Failure | null): Refused | null => (fault === null ? null : failed(fault));
+
+const isLabelled = (response: Response, word: 'json' | 'event-stream'): boolean => {
   const type = response.headers.get('content-type');
-  return type === null || type.startsWith('text/event-stream');
+  return type === null ? word === 'event-stream' : type.includes(word);
 };
-
-const isJson = (response: Response): boolean =>
-  /^application\/(?:problem\+)?json/.test(response.headers.get('content-type') ?? '');

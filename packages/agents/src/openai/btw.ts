@@ -7,6 +7,8 @@
 import type { Message, MessageId, TurnId } from '@holdfast/protocol';
 import type { Agent, BtwContext, BtwInput, RunContext } from '@holdfast/session';
 import type { OpenAiSettings } from './config.ts';
+import { endOfAnswer } from './ending.ts';
+import { failure } from './failure.ts';
 import type { ModelServer } from './server.ts';
 import { Talk } from './talk.ts';
 
@@ -41,10 +43,9 @@ export async function* btw(
         continue;
       }
       if (next.value.kind === 'ended') return next.value.end;
-      const { finish } = next.value.draft;
-      return finish === 'length'
-        ? { outcome: 'limit', reason: 'The answer reached the model’s limit of output tokens.' }
-        : { outcome: 'completed' };
+      return (
+        endOfAnswer(next.value.draft) ?? failure('model-refused', 'The model called a tool; a side question has none.')
+      );
     }
   } finally {
     await asking.return({ kind: 'ended', end: { outcome: 'completed' } });

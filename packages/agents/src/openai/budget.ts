@@ -33,6 +33,9 @@ function estimateMessage(message: ModelMessage): number {
   if (message.role === 'assistant' && message.tool_calls !== undefined) {
     tokens += estimateText(JSON.stringify(message.tool_calls));
   }
+  if (message.role === 'assistant' && message.opaque !== undefined) {
+    tokens += estimateText(JSON.stringify(message.opaque.state));
+  }
   return tokens;
 }
 

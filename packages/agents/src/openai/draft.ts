@@ -1,56 +1,117 @@
 /**
  * An answer as it grows from chunks. Pure: chunk in, events out.
  *
- * 1. Tool calls are put together by their index; servers that leave it out, or give all calls the same one, are told apart by the
- *    call's id.
- * 2. Within a chunk thinking goes before text. A server that sends the same thought under two names is heard once.
- * 3. Above `CALLS_MAX` calls or `ARGUMENT_CHARS_MAX` characters of arguments the answer is malformed.
+ * 1. Within a chunk thinking goes before text. A server that sends the same thought under two names is heard once.
+ * 2. What is shown is well-formed Unicode; half a character waits for its other half.
+ * 3. Of several choices the first one that came is the answer.
  */
 import type { AgentEvent } from '@holdfast/session';
-import type { Chunk, Delta, SentCall } from './wire.ts';
+import { wellFormed } from '../text.ts';
+import { CallAssembler, type CallDraft } from './calls.ts';
+import { finishOf, type Finish } from './finish.ts';
+import { OpaqueCollector, type OpaqueState } from './opaque.ts';
+import { ThinkSplitter } from './think.ts';
+import type { Choice, Chunk, Delta } from './wire.ts';
 
-export interface CallDraft {
-  callId: string;
-  name: string;
-  arguments: string;
-}
-
-const CALLS_MAX = 64;
-const ARGUMENT_CHARS_MAX = 1024 * 1024;
+const IMAGES_MAX = 8;
 
 export class AnswerDraft {
-  readonly calls: CallDraft[] = [];
   text = '';
+  thinking = '';
   /** Of thinking and arguments too: what the estimate of usage is made of. */
   chars = 0;
-  finish: string | null = null;
+  finish: Finish | null = null;
+  /** The server's word for it. */
+  finishReason = '';
   usage: { readonly inputTokens: number; readonly outputTokens: number } | null = null;
-  isMalformed = false;
-  readonly #callsByIndex = new Map<number, CallDraft>();
+  /** Frames that are objects of an unknown kind. */
+  unread = 0;
+  readonly #calls = new CallAssembler();
+  readonly #opaque = new OpaqueCollector();
+  readonly #think = new ThinkSplitter();
+  readonly #halves = { thinking: '', text: '' };
+  readonly #images = new Set<string>();
+  #choice: number | null = null;
 
-  /** Whether anything came that a person can have seen, or that would be lost by asking again. */
+  get calls(): readonly CallDraft[] {
+    return this.#calls.calls;
+  }
+
+  /** Data URLs or addresses, in order. */
+  get images(): readonly string[] {
+    return [...this.#images];
+  }
+
+  get opaque(): OpaqueState | null {
+    return this.#opaque.state(this.calls);
+  }
+
+  get hasChoice(): boolean {
+    return this.#choice !== null;
+  }
+
+  get isMalformed(): boolean {
+    return this.#calls.isTooLarge;
+  }
+
+  /** Whether nothing came that a person can have seen, or that would be lost by asking again. */
   get isEmpty(): boolean {
-    return this.chars === 0 && this.calls.length === 0;
+    return this.chars === 0 && this.calls.length === 0 && this.#images.size === 0;
+  }
+
+  /** Whether it answers nothing: no text, no call, no picture. */
+  get isBlank(): boolean {
+    return this.text.trim() === '' && this.calls.length === 0 && this.#images.size === 0;
   }
 
   add({ choices, usage }: Chunk): readonly AgentEvent[] {
-    if (usage !== null && usage !== undefined) {
-      this.usage = { inputTokens: usage.prompt_tokens ?? 0, outputTokens: usage.completion_tokens ?? 0 };
-    }
-    const [choice] = choices ?? [];
+    const { prompt_tokens: inputTokens, completion_tokens: outputTokens } = usage ?? {};
+    if (typeof inputTokens === 'number' || typeof outputTokens === 'number')
+      this.usage = { inputTokens: inputTokens ?? 0, outputTokens: outputTokens ?? 0 };
+    const choice = this.#pick(choices ?? []);
     if (choice === undefined) return [];
-    this.finish = choice.finish_reason ?? this.finish;
+    const finish = finishOf(choice.finish_reason);
+    if (this.finish === null && finish !== null) {
+      this.finish = finish;
+      this.finishReason = choice.finish_reason ?? '';
+    }
     const delta = choice.delta ?? choice.message;
-    if (delta === null || delta === undefined) return [];
-    for (const call of delta.tool_calls ?? []) this.#addCall(call);
-    return this.#say(delta);
+    return delta === null || delta === undefined ? [] : this.#take(delta);
   }
 
-  #say(delta: Delta): readonly AgentEvent[] {
-    const { thinking, text } = splitContent(delta.content);
-    const thought = (delta.reasoning_content ?? delta.reasoning ?? '') + thinking;
-    const said = text + (delta.refusal ?? '');
+  /** What waited for more that did not come. */
+  end(): readonly AgentEvent[] {
+    const { thinking, text } = this.#think.end();
+    return this.#say(thinking, text, true);
+  }
+
+  /** Rule 3. */
+  #pick(choices: readonly Choice[]): Choice | undefined {
+    const [first] = choices;
+    if (first === undefined) return undefined;
+    this.#choice ??= first.index ?? 0;
+    return choices.find(({ index }) => (index ?? 0) === this.#choice);
+  }
+
+  #take(delta: Delta): readonly AgentEvent[] {
+    const before = this.#calls.chars;
+    for (const call of delta.tool_calls ?? []) this.#calls.add(call);
+    // The form before tool calls: one call, without id.
+    if (delta.function_call) this.#calls.add({ index: 0, function: delta.function_call });
+    this.chars += this.#calls.chars - before;
+    for (const { image_url: image } of delta.images ?? [])
+      if (image?.url && this.#images.size < IMAGES_MAX) this.#images.add(image.url);
+    this.#opaque.add(delta);
+    const content = splitContent(delta.content);
+    const tagged = this.#think.push(content.text);
+    return this.#say(thoughtOf(delta) + content.thinking + tagged.thinking, tagged.text + (delta.refusal ?? ''), false);
+  }
+
+  #say(thinking: string, text: string, isEnd: boolean): readonly AgentEvent[] {
+    const thought = this.#whole('thinking', thinking, isEnd);
+    const said = this.#whole('text', text, isEnd);
     this.text += said;
+    this.thinking += thought;
     this.chars += thought.length + said.length;
     const events: AgentEvent[] = [];
     if (thought !== '') events.push({ type: 'thinking', text: thought });
@@ -58,36 +119,20 @@ export class AnswerDraft {
     return events;
   }
 
-  #addCall({ index, id, function: called }: SentCall): void {
-    const isNamed = typeof called?.name === 'string' && called.name !== '';
-    const draft = this.#draftFor(index ?? null, id ?? '', isNamed);
-    if (draft === null) return;
-    if (draft.name === '') draft.name = called?.name ?? '';
-    const given = called?.arguments ?? '';
-    const text = typeof given === 'string' ? given : JSON.stringify(given);
-    draft.arguments += text;
-    this.chars += text.length;
-    if (draft.arguments.length > ARGUMENT_CHARS_MAX) this.isMalformed = true;
+  /** Rule 2. */
+  #whole(kind: 'thinking' | 'text', piece: string, isEnd: boolean): string {
+    const text = this.#halves[kind] + piece;
+    const isHalf = !isEnd && /[\uD800-\uDBFF]$/.test(text);
+    this.#halves[kind] = isHalf ? text.slice(-1) : '';
+    return (isHalf ? text.slice(0, -1) : text).toWellFormed();
   }
+}
 
-  /** Rule 1. */
-  #draftFor(index: number | null, id: string, isNamed: boolean): CallDraft | null {
-    const known = index === null ? this.calls.at(-1) : this.#callsByIndex.get(index);
-    // With neither index nor id, a second name is what tells a second call.
-    const isNext = index === null && id === '' && isNamed && known?.name !== '';
-    if (known !== undefined && !isNext && (id === '' || known.callId === id || known.callId === '')) {
-      if (known.callId === '') known.callId = id;
-      return known;
-    }
-    if (this.calls.length >= CALLS_MAX) {
-      this.isMalformed = true;
-      return null;
-    }
-    const draft: CallDraft = { callId: id, name: '', arguments: '' };
-    this.calls.push(draft);
-    if (index !== null) this.#callsByIndex.set(index, draft);
-    return draft;
-  }
+/** The first of its names that holds anything. */
+function thoughtOf({ reasoning_content: content, reasoning, reasoning_details: details }: Delta): string {
+  if (content) return content;
+  if (reasoning) return reasoning;
+  return (details ?? []).map(({ text, summary }) => text ?? summary ?? '').join('');
 }
 
 function splitContent(content: Delta['content']): { readonly thinking: string; readonly text: string } {
@@ -103,13 +148,15 @@ function splitContent(content: Delta['content']): { readonly thinking: string; r
   return { thinking, text };
 }
 
-/** A call's input: the parsed arguments, or the raw text where they are no JSON object. */
+/** A call's input: the parsed arguments, or the raw text if they are no JSON object. */
 export function inputOf(text: string): unknown {
   if (text.trim() === '') return {};
   try {
     const parsed: unknown = JSON.parse(text);
-    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed) ? parsed : text;
+    return typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed)
+      ? wellFormed(parsed)
+      : text.toWellFormed();
   } catch {
-    return text;
+    return text.toWellFormed();
   }
 }

@@ -1,13 +1,13 @@
 import * as fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { heldClock } from '../../test/clocks.ts';
-import { DONE, readEvents, type EventsEnd } from './events.ts';
+import { DONE, readFrames, type FramesEnd } from './events.ts';
 import { Watch } from './watch.ts';
 
 async function readAll(
   chunks: readonly Uint8Array[],
   dies = false,
-): Promise<{ readonly data: readonly string[]; readonly end: EventsEnd }> {
+): Promise<{ readonly data: readonly string[]; readonly end: FramesEnd }> {
   const left = [...chunks];
   const body = new ReadableStream<Uint8Array>({
     pull: (controller) => {
@@ -18,15 +18,16 @@ async function readAll(
     },
   });
   const reader = body.getReader();
-  const events = readEvents(
+  const events = readFrames(
     reader,
     new Watch({ clock: heldClock(), signal: new AbortController().signal }, 1_000, () => void reader.cancel()),
+    1_000,
   );
   const data: string[] = [];
   for (;;) {
     const next = await events.next();
     if (next.done === true) return { data, end: next.value };
-    data.push(next.value);
+    data.push(next.value.data);
   }
 }
 

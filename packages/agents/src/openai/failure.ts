@@ -1,16 +1,18 @@
 /**
  * Every way in which a model server can fail, as a typed end of the turn with the cure in its text.
  *
- * 1. Decided by status and by the server's error *code*, never by the words of a message; those are only passed on.
+ * 1. Decided by status and by the server's error *code*; the words of a message are passed on. Only "too long" is known by words
+ *    too (`overflow.ts`): most servers have no code for it.
  */
 import type { FaultKind } from '@holdfast/protocol';
 import type { RunEnd } from '@holdfast/session';
 import { cut } from '@holdfast/protocol/text';
-import type { ServerError } from './wire.ts';
+import { isOverflow } from './overflow.ts';
+import type { ServerError } from './server-error.ts';
 
 export type Failure = Extract<RunEnd, { outcome: 'failed' }>;
 
-interface Where {
+export interface Where {
   readonly url: string;
   readonly model: string;
 }
@@ -22,19 +24,29 @@ export const failure = (fault: FaultKind, reason: string, retryAfterMs?: number)
   ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
 });
 
-/** Error codes that say that the conversation is too long: OpenAI's and its followers', and llama.cpp's. */
-const OVERFLOW_CODES: readonly (string | undefined)[] = ['context_length_exceeded', 'exceed_context_size_error'];
 /** A limit that does not pass by waiting. */
-const QUOTA_CODES: readonly (string | undefined)[] = ['insufficient_quota', 'billing_hard_limit_reached'];
+const QUOTA = /insufficient_?(?:quota|balance|credits?)|billing|arrearage|exceeded_current_quota/i;
+
+/** What codes and types say if there is no status. In this order. */
+const STATUS_OF_CODE: readonly (readonly [RegExp, number])[] = [
+  [/throttl|rate.?(?:limit|quota)|too.?many.?requests|resource.?exhausted|^130[25]$/i, 429],
+  [/overloaded|unavailable|server.?(?:busy|error)|internal|timeout/i, 503],
+  [/api.?key|auth|permission|forbidden|access.?denied/i, 401],
+  [/model.?not.?(?:found|exist)|^not.?found/i, 404],
+  [/invalid|bad.?request|validation|unsupported|not.?supported|inspection|policy|safety|filter/i, 400],
+];
+
+/** The status that an error means: its own, or what its code says. */
+export const statusOf = ({ status, code = '', type = '' }: ServerError): number | undefined =>
+  status ?? STATUS_OF_CODE.find(([words]) => words.test(code) || words.test(type))?.[1];
 
 export function failureOfStatus(status: number, error: ServerError, where: Where, retryAfterMs?: number): Failure {
   const said = error.message === '' ? '' : ` It said: ${cut(error.message, 0, 500)}`;
   const server = `The model server at ${where.url}`;
-  const has = (codes: typeof OVERFLOW_CODES): boolean => codes.includes(error.code) || codes.includes(error.type);
-  if (has(OVERFLOW_CODES)) {
+  if (isOverflow(status, error)) {
     return failure('context-overflow', `The conversation does not fit the context window of “${where.model}”.${said}`);
   }
-  if (has(QUOTA_CODES) || status === 402) {
+  if (status === 402 || QUOTA.test(error.code ?? '') || QUOTA.test(error.type ?? '')) {
     return failure('model-refused', `${server} refuses until its account is topped up.${said}`);
   }
   switch (status) {
@@ -67,10 +79,10 @@ export function failureOfStatus(status: number, error: ServerError, where: Where
 
 /** An error object where an answer was expected: in the stream, or under a 200. */
 export function failureOfError(error: ServerError, where: Where): Failure {
-  if (error.status !== undefined) return failureOfStatus(error.status, error, where);
-  if (OVERFLOW_CODES.includes(error.code) || OVERFLOW_CODES.includes(error.type))
-    return failureOfStatus(400, error, where);
-  return failure('model-error', `The model failed: ${cut(error.message, 0, 500)}`);
+  const status = statusOf(error) ?? (isOverflow(400, error) ? 400 : undefined);
+  if (status !== undefined) return failureOfStatus(status, error, where);
+  const said = error.message === '' ? 'it sent an error without words.' : cut(error.message, 0, 500);
+  return failure('model-error', `The model failed: ${said}`);
 }
 
 /** Codes of the platform that say that nobody answered in time. */

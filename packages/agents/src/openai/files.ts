@@ -48,7 +48,7 @@ async function loadFile(file: FilePart, blobs: Blobs, isShown: boolean): Promise
   if (blob === undefined) return undefined;
   const buffer = Buffer.from(blob.buffer, blob.byteOffset, blob.byteLength);
   return isShown
-    ? { type: 'image_url', image_url: { url: `data:${mediaType};base64,${buffer.toString('base64')}` } }
+    ? { type: 'image_url', image_url: { url: `data:${mediaType};base64,${buffer.toString('base64')}` }, name }
     : text(`Attached file “${name}”:\n\n${shorten(buffer.toString('utf8'), TEXT_CHARS_MAX)}`);
 }
 

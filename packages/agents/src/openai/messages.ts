@@ -5,12 +5,12 @@
  * 2. Every tool call has exactly one result, in order: servers refuse a call without one. A call that never ran, or whose
  *    outcome nobody knows, says so in its result.
  * 3. Arguments are always a JSON object, also where the model sent none: templates of local models parse them.
- * 4. Thinking, notices and prompts are not sent back.
+ * 4. Notices and prompts are not sent back; thinking only as far as its provider wants it back (`opaque.ts`).
  */
-import type { KeptBtw, Message, Part, ToolPart } from '@holdfast/protocol';
+import type { KeptBtw, Message, Part, ProviderState, ToolPart } from '@holdfast/protocol';
 import { shorten } from '../text.ts';
 import type { LoadedFiles } from './files.ts';
-import type { ContentPart, ModelMessage, ModelToolCall } from './wire.ts';
+import type { AssistantMessage, ContentPart, ModelMessage, ModelToolCall } from './wire.ts';
 
 /** Of one tool's output, in characters: head and tail of a longer one. */
 const TOOL_CHARS_MAX = 32 * 1024;
@@ -56,41 +56,60 @@ export function answerMessages(
   parts: readonly Part[],
   isPending: (part: ToolPart) => boolean = () => false,
 ): readonly ModelMessage[] {
-  const messages: ModelMessage[] = [];
   const ids = callIds(parts.filter((part): part is ToolPart => part.type === 'tool'));
-  let text = '';
-  let tools: ToolPart[] = [];
-  const endRound = (): void => {
-    messages.push(...roundMessages(text, tools, ids, isPending));
-    text = '';
-    tools = [];
-  };
-  for (const part of parts) {
-    if (part.type === 'text') {
-      if (tools.length > 0) endRound();
-      text += part.text;
-    }
-    if (part.type === 'tool') tools.push(part);
-    if (part.type === 'steer') {
-      endRound();
-      messages.push({ role: 'user', content: part.text });
-    }
-  }
-  endRound();
-  return messages;
+  return roundsOf(parts).flatMap((round): readonly ModelMessage[] =>
+    round.kind === 'steer'
+      ? [{ role: 'user', content: round.text }]
+      : [
+          ...assistantMessages({ ...round, calls: round.tools }, ids),
+          ...round.tools.filter((tool) => !isPending(tool)).map((tool) => toolMessage(tool, ids, resultOf(tool))),
+        ],
+  );
 }
 
-function roundMessages(
-  text: string,
-  tools: readonly ToolPart[],
+interface Round {
+  readonly kind: 'round';
+  thinking: string;
+  text: string;
+  opaque: ProviderState | null;
+  readonly tools: ToolPart[];
+}
+
+/** A round ends at a steer, and as soon as something else than a call stands behind its calls. */
+function roundsOf(parts: readonly Part[]): readonly (Round | (Extract<Part, { type: 'steer' }> & { kind: 'steer' }))[] {
+  const rounds: (Round | (Extract<Part, { type: 'steer' }> & { kind: 'steer' }))[] = [];
+  const open = (): Round => {
+    const last = rounds.at(-1);
+    if (last?.kind === 'round' && last.tools.length === 0) return last;
+    const round: Round = { kind: 'round', thinking: '', text: '', opaque: null, tools: [] };
+    rounds.push(round);
+    return round;
+  };
+  for (const part of parts) {
+    const last = rounds.at(-1);
+    if (part.type === 'text') open().text += part.text;
+    else if (part.type === 'thinking') open().thinking += part.text;
+    else if (part.type === 'provider-state') open().opaque = { provider: part.provider, state: part.state };
+    else if (part.type === 'tool') (last?.kind === 'round' ? last : open()).tools.push(part);
+    else if (part.type === 'steer') rounds.push({ ...part, kind: 'steer' });
+  }
+  return rounds;
+}
+
+/** What the model said in one answer; nothing if it said nothing. */
+export function assistantMessages(
+  { text, thinking, opaque, calls }: Pick<Round, 'text' | 'thinking' | 'opaque'> & { readonly calls: readonly Call[] },
   ids: CallIds,
-  isPending: (part: ToolPart) => boolean,
-): readonly ModelMessage[] {
-  if (text === '' && tools.length === 0) return [];
-  if (tools.length === 0) return [{ role: 'assistant', content: text }];
-  const calls = tools.map((tool) => toolCall(tool, ids));
-  const results = tools.filter((tool) => !isPending(tool)).map((tool) => toolMessage(tool, ids, resultOf(tool)));
-  return [{ role: 'assistant', content: text === '' ? null : text, tool_calls: calls }, ...results];
+): readonly AssistantMessage[] {
+  if (text === '' && calls.length === 0) return [];
+  return [
+    {
+      role: 'assistant',
+      content: text === '' ? null : text,
+      ...(calls.length === 0 ? {} : { tool_calls: calls.map((call) => toolCall(call, ids)) }),
+      ...(opaque === null ? {} : { opaque: { ...opaque, thinking } }),
+    },
+  ];
 }
 
 export type Call = Pick<ToolPart, 'toolId' | 'name' | 'input' | 'callId'>;
@@ -111,7 +130,7 @@ export function callIds(calls: readonly Call[]): CallIds {
   return ids;
 }
 
-export const toolCall = ({ toolId, name, input }: Call, ids: CallIds): ModelToolCall => ({
+const toolCall = ({ toolId, name, input }: Call, ids: CallIds): ModelToolCall => ({
   id: ids.get(toolId) ?? toolId,
   type: 'function',
   // Rule 3.

@@ -1,75 +1,58 @@
 /**
- * Opens one streamed completion: sends the request, and again where that may help.
+ * Sends one streamed completion, once.
  *
- * 1. Only a request that nothing has come of is sent again: no output is ever doubled.
- * 2. 429: after the server's own advice, or 1, 2, 4 s; at most `RATE_TRIES_MAX` times, and never longer than `retryWaitMsMax`, above
- *    which the turn ends with the advice. Each wait is told to the reader as a notice.
- * 3. 5xx and a connection that the server closed unanswered: once.
- * 4. A stop ends it at once, in the request or in the wait.
+ * 1. A stop ends it at once.
+ * 2. A failure says whether asking again may help: after a rate limit (`rate`), after an error of the server's or a connection that
+ *    it closed unanswered (`once`).
  */
-import type { AgentEvent, RunContext } from '@holdfast/session';
+import type { RunContext } from '@holdfast/session';
 import { headersOf, type OpenAiSettings } from './config.ts';
-import { readText } from './events.ts';
-import { failureOfStatus, failureOfThrow, retryAfterOf, silent, type Failure } from './failure.ts';
+import type { Refusal } from './concessions.ts';
+import { parseJson, readText } from './events.ts';
+import { failureOfStatus, failureOfThrow, retryAfterOf, silent, type Failure, type Where } from './failure.ts';
+import { parseServerError, type ServerError } from './server-error.ts';
 import { Watch } from './watch.ts';
-import { parseJson, parseServerError, type ModelMessage } from './wire.ts';
 
-export interface CompletionRequest {
-  readonly model: string;
-  readonly messages: readonly ModelMessage[];
+export interface Refused {
+  readonly kind: 'failed';
+  readonly failure: Failure;
+  readonly refusal?: Refusal;
+  readonly again?: 'rate' | 'once';
 }
 
 export type Opened =
-  /** Whoever takes it calls `close`, always: it lets go of the connection. */
-  | { readonly kind: 'open'; readonly response: Response; close(): void }
-  | { readonly kind: 'failed'; readonly failure: Failure }
-  | { readonly kind: 'stopped' };
+  /** Its reader calls `close`, always: that releases the connection. */
+  { readonly kind: 'open'; readonly response: Response; close(): void } | Refused | { readonly kind: 'stopped' };
 
-type Ports = Pick<RunContext, 'signal' | 'clock'>;
-type Tried = Opened & { readonly again?: 'rate' | 'once' };
+export type Ports = Pick<RunContext, 'signal' | 'clock'>;
 
-const RATE_TRIES_MAX = 3;
-const RETRY_MS = 1_000;
 const ERROR_BYTES_MAX = 64 * 1024;
 
-export async function* openCompletion(
-  request: CompletionRequest,
+export async function openCompletion(
+  body: object,
   settings: OpenAiSettings,
+  where: Where,
   ports: Ports,
-): AsyncGenerator<AgentEvent, Opened, void> {
-  const waits = { rate: 0, once: 0 };
-  for (;;) {
-    const tried = await tryOnce(request, settings, ports);
-    if (tried.kind !== 'failed' || tried.again === undefined) return tried;
-    const waitMs = tried.failure.retryAfterMs ?? RETRY_MS * 2 ** waits[tried.again];
-    const triesMax = tried.again === 'rate' ? RATE_TRIES_MAX : 1;
-    if (waits[tried.again] >= triesMax || waitMs > settings.retryWaitMsMax) return tried;
-    waits[tried.again] += 1;
-    const { fault, reason } = tried.failure;
-    yield { type: 'data', name: 'notice', data: { fault, text: reason, retryInMs: waitMs } };
-    await ports.clock.sleep(waitMs, ports.signal);
-  }
-}
-
-async function tryOnce(request: CompletionRequest, settings: OpenAiSettings, ports: Ports): Promise<Tried> {
+): Promise<Opened> {
   const { signal, clock } = ports;
   const own = new AbortController();
   const watch = new Watch(ports, settings.firstByteTimeoutMs, () => own.abort());
-  const where = { url: settings.endpoints.chat, model: request.model };
   watch.arm();
   try {
     const response = await fetch(settings.endpoints.chat, {
       method: 'POST',
       headers: headersOf(settings),
-      body: JSON.stringify(bodyOf(request, settings)),
+      body: JSON.stringify(body),
       // A redirected POST would become a GET, and its key would travel.
       redirect: 'manual',
       signal: AbortSignal.any([signal, own.signal]),
     });
     if (response.ok) return { kind: 'open', response, close: () => own.abort() };
-    const error = parseError(await readText(response, ERROR_BYTES_MAX));
-    const failure = failureOfStatus(response.status, error, where, retryAfterOf(response.headers, clock.now()));
-    return { kind: 'failed', failure, ...againOf(failure) };
+    // The body of an error is short: its silence is not the model's thinking.
+    watch.retime(settings.idleTimeoutMs);
+    const error = parseErrorBody(await readText(response, ERROR_BYTES_MAX));
+    const { status, headers } = response;
+    return refused(failureOfStatus(status, error, where, retryAfterOf(headers, clock.now())), { status, error });
   } catch (error) {
     if (signal.aborted) return { kind: 'stopped' };
     if (watch.isSilent) return { kind: 'failed', failure: silent(where) };
@@ -80,31 +63,15 @@ async function tryOnce(request: CompletionRequest, settings: OpenAiSettings, por
   }
 }
 
-function againOf({ fault }: Failure): { readonly again?: 'rate' | 'once' } {
-  if (fault === 'model-rate-limited') return { again: 'rate' };
-  return fault === 'model-error' ? { again: 'once' } : {};
+/** An error without a status is the model's own: the same request would meet it again. */
+export function refused(failure: Failure, refusal: Refusal): Refused {
+  if (failure.fault === 'model-rate-limited') return { kind: 'failed', failure, refusal, again: 'rate' };
+  const isPassing = failure.fault === 'model-error' && refusal.status !== undefined;
+  return { kind: 'failed', failure, refusal, ...(isPassing ? { again: 'once' } : {}) };
 }
 
-const parseError = (text = ''): ReturnType<typeof parseServerError> => {
+function parseErrorBody(text = ''): ServerError {
   const body = parseJson(text);
   // A page of HTML says nothing to a person here.
   return body === undefined ? { message: text.trimStart().startsWith('<') ? '' : text.trim() } : parseServerError(body);
-};
-
-function bodyOf({ model, messages }: CompletionRequest, settings: OpenAiSettings): Record<string, unknown> {
-  const { temperature, maxTokens, toolbox, extra } = settings;
-  const tools = (toolbox?.tools ?? []).map(({ name, description, parameters }) => ({
-    type: 'function',
-    function: { name, description, parameters },
-  }));
-  return {
-    model,
-    messages,
-    stream: true,
-    stream_options: { include_usage: true },
-    ...(temperature === undefined ? {} : { temperature }),
-    ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
-    ...(tools.length === 0 ? {} : { tools }),
-    ...extra,
-  };
 }

@@ -7,13 +7,19 @@
 import type { Message } from '@holdfast/protocol';
 import type { Agent, RunContext } from '@holdfast/session';
 import { cut } from '@holdfast/protocol/text';
+import { wellFormed } from '../text.ts';
 import { CONTEXT_WINDOW, headersOf, type OpenAiSettings } from './config.ts';
-import { readText } from './events.ts';
-import { failureOfStatus, failureOfThrow, type Failure } from './failure.ts';
-import { parseChunk, parseJson, parseModels, parseServerError, type ListedModel } from './wire.ts';
+import { maxTokensOf } from './boundary.ts';
+import { Concessions, type Refusal, type Sent } from './concessions.ts';
+import { parseJson, readText } from './events.ts';
+import { failureOfStatus, failureOfThrow, type Failure, type Where } from './failure.ts';
+import { parseServerError } from './server-error.ts';
+import { parseChunk, parseModels, type ListedModel } from './wire.ts';
 
 type Ports = Pick<RunContext, 'signal' | 'clock'>;
-type Got = { readonly kind: 'ok'; readonly body: unknown } | { readonly kind: 'failed'; readonly failure: Failure };
+type Got =
+  | { readonly kind: 'ok'; readonly body: unknown }
+  | { readonly kind: 'failed'; readonly failure: Failure; readonly refusal?: Refusal };
 
 /** What a turn waits for such an answer before it does without. */
 const ASK_MS = 5_000;
@@ -21,6 +27,8 @@ const BODY_BYTES_MAX = 8 * 1024 * 1024;
 /** Where servers put the window: OpenRouter and others, vLLM, Groq, LM Studio, Together. */
 const WINDOW_FIELDS = ['context_length', 'max_model_len', 'context_window', 'max_context_length', 'max_input_tokens'];
 const TITLE_CHARS_MAX = 80;
+/** How many models are remembered: their names come from sessions. */
+const MODELS_MAX = 1_000;
 const TITLE_PROMPT =
   'Give this conversation a title of at most six words, in its own language. Answer with the title alone, without quotes.';
 
@@ -28,9 +36,17 @@ export class ModelServer {
   readonly #settings: OpenAiSettings;
   #listed: readonly ListedModel[] | null = null;
   readonly #windows = new Map<string, number>();
+  readonly #concessions = new Map<string, Concessions>();
 
   constructor(settings: OpenAiSettings) {
     this.#settings = settings;
+  }
+
+  /** What a model was found not to take, for the life of the agent. */
+  concessionsOf(model: string): Concessions {
+    const known = this.#concessions.get(model) ?? new Concessions();
+    if (this.#concessions.size < MODELS_MAX) this.#concessions.set(model, known);
+    return known;
   }
 
   /** The session's choice, the configured one, or the first that the server has. */
@@ -110,15 +126,22 @@ export class ModelServer {
       signal,
     );
     if (got.kind === 'failed') return undefined;
-    const content = parseChunk(JSON.stringify(got.body))?.choices?.[0]?.message?.content;
+    const content = parseChunk(got.body)?.choices?.[0]?.message?.content;
     return typeof content === 'string' ? tidyTitle(content) : undefined;
   }
 
   async #complete(messages: readonly object[], maxTokens: number, signal: AbortSignal): Promise<Got> {
     const { endpoints, extra } = this.#settings;
     const model = this.#chosen(null) ?? (await this.#firstModel(signal));
-    const body = JSON.stringify({ ...extra, model, messages, max_tokens: maxTokens, stream: false });
-    return this.#get(endpoints.chat, signal, { method: 'POST', body });
+    const concessions = this.concessionsOf(model);
+    for (;;) {
+      const { stream_options: _none, ...rest } = { stream_options: null, ...extra };
+      const bounds = maxTokensOf(maxTokens, concessions);
+      const body = JSON.stringify(wellFormed({ ...rest, model, messages, ...bounds, stream: false }));
+      const got = await this.#get(endpoints.chat, signal, { method: 'POST', body });
+      const isRefused = got.kind === 'failed' && got.refusal !== undefined && Object.keys(bounds).length > 0;
+      if (!isRefused || concessions.learn(got.refusal, { ...NOTHING, maxTokens: true }) === null) return got;
+    }
   }
 
   async #get(url: string, signal: AbortSignal, init: RequestInit = {}): Promise<Got> {
@@ -127,8 +150,7 @@ export class ModelServer {
       const response = await fetch(url, { ...init, headers: headersOf(this.#settings), redirect: 'manual', signal });
       const body = parseJson((await readText(response, BODY_BYTES_MAX)) ?? '');
       if (response.ok && typeof body === 'object' && body !== null) return { kind: 'ok', body };
-      if (!response.ok)
-        return { kind: 'failed', failure: failureOfStatus(response.status, parseServerError(body), where) };
+      if (!response.ok) return refusedBy(response.status, body, where);
       const reason = `${url} answers, but not as an OpenAI-compatible API does. Check HOLDFAST_MODEL_URL.`;
       return { kind: 'failed', failure: { outcome: 'failed', fault: 'model-malformed', reason } };
     } catch (error) {
@@ -136,6 +158,20 @@ export class ModelServer {
     }
   }
 }
+
+function refusedBy(status: number, body: unknown, where: Where): Got {
+  const error = parseServerError(body);
+  return { kind: 'failed', failure: failureOfStatus(status, error, where), refusal: { status, error } };
+}
+
+const NOTHING: Sent = {
+  streamOptions: false,
+  maxTokens: false,
+  temperature: false,
+  tools: false,
+  pictures: false,
+  state: false,
+};
 
 /** Work that is given up after `ASK_MS`. */
 async function within<T>({ signal, clock }: Ports, work: (signal: AbortSignal) => Promise<T>): Promise<T> {

@@ -10,11 +10,13 @@ import type { AgentEvent, RunContext, RunEnd, RunInput } from '@holdfast/session
 import { shorten } from '../text.ts';
 import { answer } from './answer.ts';
 import { estimateText, estimateTokens, fit, inputBudget } from './budget.ts';
+import { providerOf, type CompletionRequest } from './boundary.ts';
+import type { Concessions } from './concessions.ts';
 import type { OpenAiSettings } from './config.ts';
 import type { AnswerDraft } from './draft.ts';
 import { failure } from './failure.ts';
 import { loadFiles } from './files.ts';
-import { answerMessages, callIds, joinUsers, messagesOf, toolCall, toolMessage, type Call } from './messages.ts';
+import { answerMessages, assistantMessages, callIds, messagesOf, toolMessage, type Call } from './messages.ts';
 import type { ModelServer } from './server.ts';
 import type { ModelMessage } from './wire.ts';
 
@@ -25,7 +27,7 @@ export type Asked =
   | { readonly kind: 'ended'; readonly end: RunEnd };
 
 type Running<T> = AsyncGenerator<AgentEvent, T, void>;
-type Fitted = { readonly kind: 'fits'; readonly messages: readonly ModelMessage[] } | Extract<Asked, { kind: 'ended' }>;
+type Fitted = { readonly kind: 'fits'; readonly request: CompletionRequest } | Extract<Asked, { kind: 'ended' }>;
 
 /** How a run that was cancelled ends is not read: whoever cancelled it knows. */
 export const STOPPED: RunEnd = { outcome: 'completed' };
@@ -35,6 +37,7 @@ const SHORT_OUTPUT_CHARS = 2_000;
 
 interface Given {
   readonly model: string;
+  readonly concessions: Concessions;
   readonly budget: number;
   /** Each earlier turn's messages, oldest first. */
   readonly turns: readonly (readonly ModelMessage[])[];
@@ -66,6 +69,7 @@ export class Talk {
     const turns = Map.groupBy(input.history, ({ turnId }) => turnId);
     return new Talk(input, context, settings, {
       model,
+      concessions: server.concessionsOf(model),
       budget: inputBudget({ contextWindow, maxTokens: settings.maxTokens }),
       turns: [...turns.values()].map((messages) => messages.flatMap((message) => messagesOf(message, files))),
       asked: input.messages.flatMap((message) => messagesOf(message, files)),
@@ -97,14 +101,14 @@ export class Talk {
     for (let tries = 1; ; tries += 1) {
       const fitted = yield* this.#fit();
       if (fitted.kind === 'ended') return fitted;
-      const { messages } = fitted;
-      const answered = yield* answer({ model: this.#given.model, messages }, this.settings, this.context);
+      const { request } = fitted;
+      const answered = yield* answer(request, this.settings, this.#given.concessions, this.context);
+      const messages = [...request.system, ...request.history, ...request.current];
       const usage = usageOf(answered.draft, messages);
       if (usage !== null) yield usage;
       if (answered.kind === 'answered') return answered;
       if (answered.kind === 'stopped') return { kind: 'ended', end: STOPPED };
-      const isAllDropped = this.#trimmed >= this.#given.turns.length + this.input.earlierTurns;
-      if (answered.failure.fault !== 'context-overflow' || isAllDropped || tries >= OVERFLOW_TRIES_MAX) {
+      if (answered.failure.fault !== 'context-overflow' || !this.#canShrink || tries >= OVERFLOW_TRIES_MAX) {
         return { kind: 'ended', end: answered.failure };
       }
       // The estimate was too low for this tokenizer.
@@ -112,17 +116,26 @@ export class Talk {
     }
   }
 
+  /** Whether there is anything left to leave out: an earlier turn, or what this turn's tools printed. */
+  get #canShrink(): boolean {
+    const isAllDropped = this.#trimmed >= this.#given.turns.length + this.input.earlierTurns;
+    return !isAllDropped || this.#current.some((message) => shortOutput(message).content !== message.content);
+  }
+
+  /** What the provider wants back with the answer; an answer of calls alone is told from the one before by it. */
+  stateOf(draft: AnswerDraft): Extract<AgentEvent, { type: 'provider-state' }> | null {
+    const { opaque, calls, text } = draft;
+    const state = opaque ?? (calls.length > 0 && text === '' ? {} : null);
+    return state === null ? null : { type: 'provider-state', provider: providerOf(this.settings), state };
+  }
+
   /** The model's answer is part of the conversation from here on. */
-  heard({ text }: AnswerDraft, calls: readonly Call[]): void {
-    const content = text === '' ? null : text;
-    if (calls.length === 0) {
-      if (content !== null) this.#current.push({ role: 'assistant', content });
-      return;
-    }
-    this.toolRounds += 1;
+  heard(draft: AnswerDraft, calls: readonly Call[]): void {
+    const { text, thinking, opaque: state } = draft;
+    const opaque = state === null ? null : { provider: providerOf(this.settings), state };
+    if (calls.length > 0) this.toolRounds += 1;
     this.#calls.push(...calls);
-    const ids = callIds(this.#calls);
-    this.#current.push({ role: 'assistant', content, tool_calls: calls.map((call) => toolCall(call, ids)) });
+    this.#current.push(...assistantMessages({ text, thinking, opaque, calls }, callIds(this.#calls)));
   }
 
   settled(call: Call, output: string): void {
@@ -149,8 +162,13 @@ export class Talk {
       this.#trimmed = left;
       yield { type: 'context-trim', turns: left };
     }
-    const messages = joinUsers([...this.#fixed.system, ...turns.slice(fitting.dropped).flat(), ...this.#current]);
-    return { kind: 'fits', messages };
+    const request = {
+      model: this.#given.model,
+      system: this.#fixed.system,
+      history: turns.slice(fitting.dropped).flat(),
+      current: this.#current,
+    };
+    return { kind: 'fits', request };
   }
 
   #tooLarge(tokens: number): RunEnd {
