@@ -11,6 +11,7 @@
  *    be a chunk there too.
  * 4. They are compiled for what the oldest Node that is promised has: a newer built-in is an error here.
  * 5. Entries and their export conditions are those of the source's package.json: there is one list of them.
+ * 5. Each file of the hooks says 'use client', so that a server component of Next may import it. The bundler would drop a source's own.
  */
 import { execFile } from 'node:child_process';
 import { cp, mkdir, mkdtemp, readFile, rename, rm, writeFile } from 'node:fs/promises';
@@ -86,6 +87,8 @@ async function bundle({ name, entries, external }, made) {
     // 3
     preserveModules: true,
     preserveModulesRoot: path.join(root, 'packages'),
+    // 5
+    ...(name === 'react' ? { banner: "'use client';" } : {}),
     entryFileNames: '[name].js',
   });
   await build.close();

@@ -69,6 +69,12 @@ describe.each(['client', 'react'])('@holdfast/%s', (name) => {
   });
 });
 
+test("K6: each file of the hooks keeps 'use client', as a server component of Next needs it; the client has none", async () => {
+  const first = async (file: string): Promise<string> => (await readFile(file, 'utf8')).split('\n')[0] ?? '';
+  for (const file of await codeFiles('react')) expect(await first(file)).toMatch(/^['"]use client['"];$/);
+  for (const file of await codeFiles('client')) expect(await first(file)).not.toContain('use client');
+});
+
 test.each([
   ['a program, which has no page', { lib: ['ES2022'], types: ['node'] }],
   ['a page, which has no Node', { lib: ['ES2022', 'DOM'], types: [] }],

@@ -58,6 +58,7 @@ export function createApp(context: Context, files: StaticFiles): App {
   let document: object | undefined;
   const routes: readonly Route[] = apiRoutes(context, () => (document ??= documentOf(routes, context.build)));
   const rate = new RateLimiter(clock, context.config.limits);
+  const refusals = new Set<string>();
 
   for (const route of routes) hono.on(route.method, paths(route.path), (c) => serve(c, route));
   // `/v1/tokens/link` before `/v1/tokens/{tokenId}`: what is named has its own methods.
@@ -97,7 +98,10 @@ export function createApp(context: Context, files: StaticFiles): App {
     const entrance = PROBES.includes(path)
       ? ({ kind: 'in', credential: { kind: 'none' }, origin: undefined } as const)
       : enter((name) => (route === undefined && name === 'cookie' ? undefined : headerOf(c, name)), context.door());
-    if (entrance.kind === 'refused') return answer(c, failed(entrance.fault), {}, path);
+    if (entrance.kind === 'refused') {
+      tellRefusal(entrance.fault);
+      return answer(c, failed(entrance.fault), {}, path);
+    }
     const cors = entrance.origin === undefined ? {} : corsHeaders(entrance.origin);
     if (c.req.method === 'OPTIONS' && entrance.origin !== undefined)
       return answer(c, { kind: 'empty' }, { ...cors, ...PREFLIGHT }, path);
@@ -106,6 +110,13 @@ export function createApp(context: Context, files: StaticFiles): App {
     } catch (error) {
       return answer(c, failed(error === c.env.incoming.errored ? CUT_OFF : bug(error, c)), cors, path);
     }
+  }
+
+  /** A page cannot read why it was refused, so its developer looks here: once for each origin and host, 100 of them. */
+  function tellRefusal({ kind, detail }: Fault): void {
+    if (refusals.has(detail) || refusals.size === 100) return;
+    refusals.add(detail);
+    logger.warn({ fault: kind }, detail);
   }
 
   async function run(c: Exchange, route: Route, { credential }: Extract<Entrance, { kind: 'in' }>): Promise<Reply> {

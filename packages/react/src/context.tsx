@@ -1,5 +1,5 @@
 /** The client of a tree of components. */
-import { createContext, useContext, type ReactElement, type ReactNode } from 'react';
+import { createContext, useContext, useEffect, useRef, type ReactElement, type ReactNode } from 'react';
 
 import type { HoldfastClient } from '@holdfast/client';
 
@@ -10,8 +10,33 @@ export function HoldfastProvider(props: {
   readonly client: HoldfastClient;
   readonly children?: ReactNode;
 }): ReactElement {
+  useMistakes(props.client);
   return <ClientContext value={props.client}>{props.children}</ClientContext>;
 }
+
+/** Tells of a client that an effect has closed, and of one that is made anew by each render. */
+function useMistakes(client: HoldfastClient): void {
+  const first = useRef(client);
+  useEffect(() => {
+    const look = (): void => {
+      const state = client.connection.getSnapshot();
+      if (state.kind === 'closed' && state.fault === undefined) console.error(CLOSED);
+    };
+    look();
+    return client.connection.subscribe(look);
+  }, [client]);
+  useEffect(() => {
+    if (first.current !== client && first.current.connection.getSnapshot().kind !== 'closed') console.error(ANOTHER);
+    first.current = client;
+  }, [client]);
+}
+
+const CLOSED =
+  'The Holdfast client of this provider was closed. StrictMode runs the clean-up of an effect twice: make the client outside of what ' +
+  'renders, and close it when its person signs out.';
+const ANOTHER =
+  'The Holdfast provider was given another client while the first is open. Make the client once, outside of what renders, and ' +
+  'close one that you replace.';
 
 export function useClient(): HoldfastClient {
   const client = useContext(ClientContext);

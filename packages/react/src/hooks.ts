@@ -66,7 +66,10 @@ export interface Composer {
   /** The draft of this session: it stays when another is opened. */
   readonly text: string;
   readonly setText: (text: string) => void;
-  /** Sends the draft and empties it. @returns undefined where there is nothing to send. */
+  /**
+   * Sends the draft and empties it. A session that does not exist yet is made first; if that fails, the draft is back.
+   * @returns undefined where there is nothing to send.
+   */
   readonly send: (options?: SendOptions) => Promise<Turn> | undefined;
   readonly canSend: boolean;
   /** A turn runs or waits: what is sent now is queued. */
@@ -100,14 +103,25 @@ export function useComposer(id: string): Composer {
         const draft = drafts.get(id);
         if (draft.trim() === '' && (options?.parts?.length ?? 0) === 0) return undefined;
         drafts.set(id, '');
-        return session.send(draft, options);
+        return begun(client, session).then(
+          () => session.send(draft, options),
+          (error: unknown) => {
+            if (drafts.get(id) === '') drafts.set(id, draft);
+            throw error;
+          },
+        );
       },
       stop: () => session.stop(),
       retry: ({ clientId }) => session.retry(clientId),
       discard: ({ clientId }) => session.discard(clientId),
     }),
-    [text, isBusy, outbox, drafts, id, session],
+    [text, isBusy, outbox, drafts, id, session, client],
   );
+}
+
+/** A session that the gateway does not have is made by its first message. */
+async function begun(client: HoldfastClient, { id, store }: Session): Promise<void> {
+  if (store.getSnapshot().status === 'missing') await client.createSession({ id });
 }
 
 const busyAndOutbox = ({ view, outbox }: SessionState): Pick<Composer, 'isBusy' | 'outbox'> => ({

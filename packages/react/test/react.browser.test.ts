@@ -174,7 +174,7 @@ describe('the example', () => {
     expect(text.trimEnd().split('\n').length).toBeLessThan(100);
   });
 
-  test('what the README shows works as it stands there', async () => {
+  test('K6: what the README shows works as it stands there, on a session that does not exist yet', async () => {
     const readme = await readFile(new URL('../README.md', import.meta.url), 'utf8');
     const [, shown = ''] = /```tsx\n([\s\S]*?)```/.exec(readme) ?? [];
     const [, element = ''] = /^(<HoldfastProvider.*);$/m.exec(shown) ?? [];
@@ -182,7 +182,6 @@ describe('the example', () => {
     const script = `import { createRoot } from 'react-dom/client';\n${shown.replace(element, rendered)}`;
     const { context, url, code } = await openExample(await bundle('readme.tsx', script));
     await post(context, url, '/v1/start', { code: await code() });
-    await post(context, url, '/v1/sessions', { sessionId: 's_1' });
     const { page, said } = await openPage(context, url);
     const send = page.getByRole('button', { name: 'Send' });
     expect(await send.isDisabled()).toBe(true);
