@@ -33,7 +33,8 @@ async function readOurs(transport: Transport, url: string): Promise<number> {
 
 const BYTES: Readonly<Record<ReaderKind, (url: string) => Promise<number>>> = {
   ours: (url) => readOurs(nodeTransport(), url),
-  'ours-fetch': (url) => readOurs(fetchTransport(), url),
+  // Node's own is used when it is given.
+  'ours-fetch': (url) => readOurs(fetchTransport({ fetch: (...request) => fetch(...request) }), url),
   async http(url) {
     let bytes = 0;
     for await (const chunk of await response(url)) bytes += (chunk as Buffer).length;

@@ -47,8 +47,8 @@ export interface ClientOptions {
   /** Who this is. Absent: the gateway is asked (`GET /v1/me`) whose unsent messages these are, and tabs do not share a stream. */
   readonly subject?: Subject;
   /**
-   * `fetchTransport()` by default. In Node, `nodeTransport()` of `@holdfast/client/node` costs half as much. It is the
-   * client's from then on and ends with it.
+   * By default the sockets of `node:http` in Node, Bun and Deno, and `fetchTransport()` elsewhere. It is the client's from then on
+   * and ends with it.
    */
   readonly transport?: Transport;
   /** Where unsent messages survive. IndexedDB in a browser, else memory; Node has `fileOutbox(path)`. */

@@ -41,7 +41,7 @@ export interface BtwClientOptions {
   readonly token?: string;
   /** Instead of `token`: those of the client beside it, so that both renew once. */
   readonly credentials?: Credentials;
-  /** `fetchTransport()` by default. It is this client's and ends with it. */
+  /** The platform's by default, as for `createClient`. It is this client's and ends with it. */
   readonly transport?: Transport;
   readonly ports?: { readonly clock?: Clock; readonly random?: Random; readonly frames?: Frames };
   /** A listener of yours threw. */

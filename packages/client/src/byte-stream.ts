@@ -278,7 +278,7 @@ class Pump implements WireSink {
   /** Only a wire that does not hold comes here. What waits is read first (S4). */
   #overflow(): void {
     this.#exchange?.cancel();
-    this.fail(fault('stream-overflow', `More than ${OVERFLOW_BYTES} bytes came after the platform was told to pause.`));
+    this.fail(fault('stream-overflow', 'The platform did not pause the stream.'));
   }
 
   /** Whoever comes after the end hears of it at once. */

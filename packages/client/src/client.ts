@@ -57,12 +57,13 @@ const LINGER_MS = typeof document === 'undefined' ? 1_000 : 30_000;
 const LINGER_MAX = 8;
 const WORST_FIRST: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live'];
 
-export const createClient = (options: ClientOptions): HoldfastClient => createClientOver(fetchTransport, options);
-
 /** `makeTransport`: the platform's, for options without one. */
-export function createClientOver(makeTransport: () => Transport, options: ClientOptions): HoldfastClient {
-  return new Client(options, makeTransport);
-}
+export const createClientOver = (
+  options: ClientOptions,
+  makeTransport: () => Transport = fetchTransport,
+): HoldfastClient => new Client(options, makeTransport);
+
+export const createClient: (options: ClientOptions) => HoldfastClient = createClientOver;
 
 const endAll = (ends: readonly (() => void)[]): void => ends.forEach((end) => end());
 

@@ -7,6 +7,8 @@
  * F2. After `cancel` every rejection that the platform still makes is taken here and told nobody.
  * F3. An abort closes the socket at once. (Measured, Chromium 153: one that meets its response in the very millisecond of its
  *     arrival, about 1 in 100 of those, leaves the socket to the next collection, some 5 s. A bare `fetch` does the same.)
+ * F4. React Native's own `fetch` has no `response.body`: a body comes whole, or never, if it is a stream. A client asks for
+ *     sessions in place of streams there (`late-streams.ts`), unless it is given a transport over a `fetch` that streams.
  */
 import { fault, type Fault } from '@holdfast/protocol/fault';
 
@@ -19,19 +21,12 @@ export interface FetchOptions {
   readonly credentials?: NonNullable<RequestInit['credentials']>;
 }
 
-/**
- * What the end of a body without a length says. In Node and Bun it may be a reset as well, which their `fetch` does not tell apart.
- */
-export type LengthlessEnd = 'complete' | 'disconnected';
-
 /** Over `fetch`. In Node and Bun it is `nodeTransport()` unless a `fetch` is given. */
-export const fetchTransport = (options: FetchOptions = {}): Transport => fetchTransportWith(options, 'complete');
-
-export function fetchTransportWith(options: FetchOptions, lengthlessEnd: LengthlessEnd): Transport {
+export function fetchTransport(options: FetchOptions = {}): Transport {
   const { fetch = globalThis.fetch, credentials = 'same-origin' } = options;
   const scope: WireConnection = {
     send(request, sink) {
-      const exchange = new FetchExchange(sink, lengthlessEnd);
+      const exchange = new FetchExchange(sink);
       void exchange.run(request, fetch, credentials);
       return exchange;
     },
@@ -43,14 +38,12 @@ export function fetchTransportWith(options: FetchOptions, lengthlessEnd: Lengthl
 class FetchExchange implements WireExchange {
   readonly #abort = new AbortController();
   readonly #sink: WireSink;
-  readonly #lengthlessEnd: LengthlessEnd;
   #held = false;
   #over = false;
   #wake: (() => void) | undefined;
 
-  constructor(sink: WireSink, lengthlessEnd: LengthlessEnd) {
+  constructor(sink: WireSink) {
     this.#sink = sink;
-    this.#lengthlessEnd = lengthlessEnd;
   }
 
   hold(): void {
@@ -89,10 +82,9 @@ class FetchExchange implements WireExchange {
       const response = await fetch.call(globalThis, url, init);
       if (this.#over) return;
       this.#sink.head(response.status, response.headers);
-      if (response.body !== null) await this.#read(response.body.getReader());
-      if (!this.#finish()) return;
-      if (this.#lengthlessEnd === 'disconnected' && endsWithItsSocket(response)) this.#sink.fail(CUT_OR_ENDED);
-      else this.#sink.end();
+      if (response.body) await this.#read(response.body.getReader());
+      else this.#sink.chunk(new Uint8Array(await response.arrayBuffer())); // F4
+      if (this.#finish()) this.#sink.end();
     } catch (error) {
       if (this.#finish()) this.#sink.fail(faultOf(error, url, init)); // F2
     }
@@ -125,16 +117,6 @@ class FetchExchange implements WireExchange {
   }
 }
 
-/** A response that a program made (in process, in a test) has no address, and no socket. */
-const endsWithItsSocket = ({ url, body, headers }: Response): boolean =>
-  url !== '' && body !== null && headers.get('content-length') === null && headers.get('transfer-encoding') === null;
-
-const CUT_OR_ENDED = fault(
-  'disconnected',
-  'The body has no length and its connection ended. The fetch of this platform does not tell that from a reset; ' +
-    'leave out `fetch`, and the default transport does.',
-);
-
 /** The platform gives one `TypeError` to a lost network and to a request that cannot be: only building it again tells. */
 function faultOf(error: unknown, url: string, init: RequestInit): Fault {
   try {
@@ -142,7 +124,5 @@ function faultOf(error: unknown, url: string, init: RequestInit): Fault {
   } catch {
     return fault('invalid-request', `The request could not be made: ${String(error)}`);
   }
-  // Node's own text is "fetch failed", and what failed is in its cause.
-  const { cause } = error as { readonly cause?: { readonly code?: string } };
-  return fault('disconnected', `The connection was lost: ${String(cause?.code ?? error)}`);
+  return fault('disconnected', `The connection was lost: ${String(error)}`);
 }

@@ -7,7 +7,7 @@
 import type { ClientOptions, HoldfastClient } from './api.ts';
 import { BtwClient as PortableBtwClient, type BtwClientOptions } from './btw.ts';
 import { createClientOver } from './client.ts';
-import { fetchTransportWith, type FetchOptions } from './fetch-wire.ts';
+import { fetchTransport as portableFetchTransport, type FetchOptions } from './fetch-wire.ts';
 import { nodeTransport } from './node/http-wire.ts';
 import { openByteStreamOver, type OpenByteStream } from './open-byte-stream.ts';
 import type { Transport } from './transport.ts';
@@ -15,7 +15,7 @@ import type { Transport } from './transport.ts';
 // A name that is exported below takes the place of the same name there.
 export * from './index.ts';
 
-export const createClient = (options: ClientOptions): HoldfastClient => createClientOver(nodeTransport, options);
+export const createClient = (options: ClientOptions): HoldfastClient => createClientOver(options, nodeTransport);
 
 export class BtwClient extends PortableBtwClient {
   constructor(options: BtwClientOptions) {
@@ -30,6 +30,32 @@ export const openByteStream: OpenByteStream = /* @__PURE__ */ openByteStreamOver
  * `fetch` of the caller's this is the wire over `node:http`, and with one the end of such a body is `disconnected`.
  */
 export function fetchTransport(options: FetchOptions = {}): Transport {
-  if ('Deno' in globalThis) return fetchTransportWith(options, 'complete');
-  return options.fetch === undefined ? nodeTransport() : fetchTransportWith(options, 'disconnected');
+  const { fetch } = options;
+  if ('Deno' in globalThis) return portableFetchTransport(options);
+  return fetch === undefined ? nodeTransport() : portableFetchTransport({ ...options, fetch: doubtEnds(fetch) });
 }
+
+/** The end of a body without a length is an error. */
+function doubtEnds(own: typeof fetch): typeof fetch {
+  const flush = (): never => {
+    throw new TypeError(
+      'The body has no length and its connection ended. The fetch of this platform does not tell that from a reset. ' +
+        'Leave out the option fetch: the default transport does.',
+    );
+  };
+  return async (...request) => {
+    const response = await own(...request).catch(explain);
+    if (response.body === null || !endsWithItsSocket(response)) return response;
+    return new Response(response.body.pipeThrough(new TransformStream({ flush })), response);
+  };
+}
+
+/** The text of Node's own error is "fetch failed", and what failed is in its cause. */
+function explain(error: unknown): never {
+  const code = (error as { readonly cause?: { readonly code?: string } }).cause?.code;
+  throw code === undefined ? error : Object.assign(new Error(code), { name: '' });
+}
+
+/** A response that a program made (in process, in a test) has no address, and no socket. */
+const endsWithItsSocket = ({ url, headers }: Response): boolean =>
+  url !== '' && headers.get('content-length') === null && headers.get('transfer-encoding') === null;

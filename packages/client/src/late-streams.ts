@@ -31,10 +31,13 @@ export interface LateOptions extends LiveOptions {
   readonly requests: Requests;
 }
 
-/** The streams, now or as soon as can be. */
+/** The streams, now or as soon as can be; never over a transport that cannot stream. */
 export function openStreams(options: LateOptions): Streams {
-  return liveIfThere()?.openStreams(options) ?? new LateStreams(options);
+  return (canStream(options) && liveIfThere()?.openStreams(options)) || new LateStreams(options);
 }
+
+/** React Native's own `fetch` gives no body before it is whole. Of a transport that was given we know nothing. */
+const canStream = ({ transport }: LateOptions): boolean => transport !== undefined || 'body' in Response.prototype;
 
 /** What somebody follows. */
 interface Wanted {
@@ -158,7 +161,7 @@ class LateStreams implements Streams {
 
   /** Again, where it did not come. */
   #load(): void {
-    if (this.#loading) return;
+    if (this.#loading || !canStream(this.#options)) return;
     this.#loading = true;
     const ifHeld = weakly<LateStreams>(this);
     void loadLive()

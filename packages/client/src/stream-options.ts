@@ -15,19 +15,17 @@ export function marksOf({ highWaterBytes: high = MIB, lowWaterBytes: low = Math.
 }
 
 export function faultOfRequest(request: ByteStreamRequest): Fault | undefined {
-  const { url, body, signal } = request;
+  const { body } = request;
   const { high, low } = marksOf(request);
-  if (typeof url !== 'string') return invalid('url', url, 'a string');
   if (body !== undefined && typeof body !== 'string' && !(body instanceof Uint8Array))
     return invalid('body', body, 'a string or a Uint8Array');
-  if (signal !== undefined && typeof signal.addEventListener !== 'function')
-    return invalid('signal', signal, 'an AbortSignal');
-  if (!isByteCount(high)) return invalid('highWaterBytes', high, 'a whole number of bytes');
-  if (!isByteCount(low)) return invalid('lowWaterBytes', low, 'a whole number of bytes');
-  if (low > high) return invalid('lowWaterBytes', low, `at most highWaterBytes, which is ${high}`);
+  if (!isByteCount(high)) return invalid('highWaterBytes', high, BYTES);
+  if (!isByteCount(low) || low > high)
+    return invalid('lowWaterBytes', low, `${BYTES}, at most highWaterBytes (${high})`);
   return undefined;
 }
 
+const BYTES = 'a whole number of bytes';
 const isByteCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
 
 /** Of the readers of a body. Infinity is a limit that one may choose. @throws FaultError `invalid-request` */
@@ -38,7 +36,7 @@ export function checkLimits(limits: object): void {
 }
 
 const invalid = (name: string, value: unknown, wanted: string): Fault =>
-  fault('invalid-request', `The option ${name} is ${describe(value)}. Give ${wanted}.`);
-
-const describe = (value: unknown): string =>
-  typeof value === 'object' && value !== null ? 'an object' : String(value);
+  fault(
+    'invalid-request',
+    `${name} is ${typeof value === 'object' ? 'an object' : String(value as number)}. Give ${wanted}.`,
+  );

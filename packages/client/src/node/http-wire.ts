@@ -138,8 +138,14 @@ class HttpExchange implements WireExchange {
     response.on('error', (error) => this.#fail(lost(error))); // Rule 1
     if (this.#over) return;
     this.#response = response;
-    response.on('end', () => this.#end());
-    if (isEndedBySocket(response)) response.socket.prependListener('end', () => this.#checkPeer(response.socket));
+    const { socket } = response;
+    const checkPeer = (): void => this.#checkPeer(socket);
+    if (isEndedBySocket(response)) socket.prependOnceListener('end', checkPeer);
+    response.on('end', () => {
+      // It may have had no body at all, and the socket goes to the next exchange.
+      socket.off('end', checkPeer);
+      this.#end();
+    });
     response.on('close', () => this.#fail(lost('closed in mid-response'))); // Rule 2
     const sink = this.#sink;
     sink.head(response.statusCode ?? 0, headersOf(response));
@@ -178,7 +184,7 @@ function ignore(): void {}
 
 const lost = (why: unknown): Fault => fault('disconnected', `The connection was lost: ${String(why)}`);
 
-/** Its socket belongs to no other response. */
+/** If it has a body. */
 const isEndedBySocket = ({ headers }: IncomingMessage): boolean =>
   headers['content-length'] === undefined && headers['transfer-encoding'] === undefined;
 
