@@ -57,13 +57,14 @@ const LINGER_MS = typeof document === 'undefined' ? 1_000 : 30_000;
 const LINGER_MAX = 8;
 const WORST_FIRST: readonly ConnectionState['kind'][] = ['closed', 'offline', 'waiting', 'connecting', 'live'];
 
-/** `makeTransport`: the platform's, for options without one. */
-export const createClientOver = (
-  options: ClientOptions,
-  makeTransport: () => Transport = fetchTransport,
-): HoldfastClient => new Client(options, makeTransport);
+interface CreateClient {
+  (options: ClientOptions): HoldfastClient;
+  /** `makeTransport`: the platform's, for options without one. */
+  (options: ClientOptions, makeTransport: () => Transport): HoldfastClient;
+}
 
-export const createClient: (options: ClientOptions) => HoldfastClient = createClientOver;
+export const createClient: CreateClient = (options: ClientOptions, makeTransport: () => Transport = fetchTransport) =>
+  new Client(options, makeTransport);
 
 const endAll = (ends: readonly (() => void)[]): void => ends.forEach((end) => end());
 

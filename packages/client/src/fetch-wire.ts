@@ -23,7 +23,7 @@ export interface FetchOptions {
 
 /** Over `fetch`. In Node and Bun it is `nodeTransport()` unless a `fetch` is given. */
 export function fetchTransport(options: FetchOptions = {}): Transport {
-  const { fetch = globalThis.fetch, credentials = 'same-origin' } = options;
+  const { fetch = globalThis.fetch, credentials } = options;
   const scope: WireConnection = {
     send(request, sink) {
       const exchange = new FetchExchange(sink);
@@ -64,21 +64,21 @@ class FetchExchange implements WireExchange {
   async run(
     { url, method, headers, body }: WireRequest,
     fetch: typeof globalThis.fetch,
-    credentials: RequestCredentials,
+    credentials: RequestCredentials | undefined,
   ): Promise<void> {
-    // The platform's types want to know that the bytes are not shared memory.
-    const init: RequestInit = {
+    // The platform's types refuse what it takes: an option that is undefined, bytes that may be shared memory.
+    const init = {
       method,
       headers,
       credentials,
-      body: (body as BodyInit | undefined) ?? null,
+      body,
       cache: 'no-store',
       redirect: 'manual',
       signal: this.#abort.signal,
-    };
+    } as RequestInit;
     try {
-      await Promise.resolve(); // W1
-      if (this.#over) return;
+      // W1. A request that was cancelled before it is sent is refused by its signal.
+      await Promise.resolve();
       const response = await fetch.call(globalThis, url, init);
       if (this.#over) return;
       this.#sink.head(response.status, response.headers);
@@ -122,7 +122,7 @@ function faultOf(error: unknown, url: string, init: RequestInit): Fault {
   try {
     void new Request(url, init);
   } catch {
-    return fault('invalid-request', `The request could not be made: ${String(error)}`);
+    return fault('invalid-request', `Invalid request: ${String(error)}`);
   }
   return fault('disconnected', `The connection was lost: ${String(error)}`);
 }

@@ -6,7 +6,7 @@
  */
 import type { ClientOptions, HoldfastClient } from './api.ts';
 import { BtwClient as PortableBtwClient, type BtwClientOptions } from './btw.ts';
-import { createClientOver } from './client.ts';
+import { createClient as createPortableClient } from './client.ts';
 import { fetchTransport as portableFetchTransport, type FetchOptions } from './fetch-wire.ts';
 import { nodeTransport } from './node/http-wire.ts';
 import { openByteStreamOver, type OpenByteStream } from './open-byte-stream.ts';
@@ -15,7 +15,7 @@ import type { Transport } from './transport.ts';
 // A name that is exported below takes the place of the same name there.
 export * from './index.ts';
 
-export const createClient = (options: ClientOptions): HoldfastClient => createClientOver(options, nodeTransport);
+export const createClient = (options: ClientOptions): HoldfastClient => createPortableClient(options, nodeTransport);
 
 export class BtwClient extends PortableBtwClient {
   constructor(options: BtwClientOptions) {

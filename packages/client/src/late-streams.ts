@@ -33,11 +33,8 @@ export interface LateOptions extends LiveOptions {
 
 /** The streams, now or as soon as can be; never over a transport that cannot stream. */
 export function openStreams(options: LateOptions): Streams {
-  return (canStream(options) && liveIfThere()?.openStreams(options)) || new LateStreams(options);
+  return liveIfThere()?.openStreams(options) ?? new LateStreams(options);
 }
-
-/** React Native's own `fetch` gives no body before it is whole. Of a transport that was given we know nothing. */
-const canStream = ({ transport }: LateOptions): boolean => transport !== undefined || 'body' in Response.prototype;
 
 /** What somebody follows. */
 interface Wanted {
@@ -161,7 +158,9 @@ class LateStreams implements Streams {
 
   /** Again, where it did not come. */
   #load(): void {
-    if (this.#loading || !canStream(this.#options)) return;
+    if (this.#loading) return;
+    // React Native's own `fetch` gives no body before it is whole, so no stream. Of a transport that was given we know nothing.
+    if (this.#options.transport === undefined && !('body' in Response.prototype)) return;
     this.#loading = true;
     const ifHeld = weakly<LateStreams>(this);
     void loadLive()

@@ -38,5 +38,5 @@ export function checkLimits(limits: object): void {
 const invalid = (name: string, value: unknown, wanted: string): Fault =>
   fault(
     'invalid-request',
-    `${name} is ${typeof value === 'object' ? 'an object' : String(value as number)}. Give ${wanted}.`,
+    `${name} is ${typeof value === 'object' ? 'an object' : (value as number)}. Give ${wanted}.`,
   );
