@@ -19,7 +19,7 @@ import { fault, FaultError } from '@holdfast/protocol/fault';
 import { call, withClient, type ConnectOptions, type GatewayAddress } from './connect.ts';
 import { badInput } from './failure.ts';
 
-const END_BYTES = 256;
+const END_BYTES = 512;
 
 /** To a file, or to stdout. */
 export async function exportSession(session: string, file: string | undefined, options: ConnectOptions): Promise<void> {

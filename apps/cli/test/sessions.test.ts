@@ -77,7 +77,9 @@ test('sessions are listed and searched; export is a head, every entry, an end; i
   expect(await run(['export', 's_1', file], env)).toMatchObject({ code: 0 });
   const exported = await readFile(file, 'utf8');
   expect(exported.trimEnd().split('\n')).toHaveLength(entries.length + 2);
-  expect((await run(['export', 's_1'], env)).out.split('\n').slice(1)).toEqual(exported.split('\n').slice(1));
+  // The head has the time of its export, and the end has the checksum of the head.
+  const entryLines = (content: string): readonly string[] => content.trimEnd().split('\n').slice(1, -1);
+  expect(entryLines((await run(['export', 's_1'], env)).out)).toEqual(entryLines(exported));
   expect(await run(['export', 's_1', file], env)).toMatchObject({ code: 2 });
   const imported = await run(['import', file], env);
   expect(imported).toMatchObject({ code: 0 });

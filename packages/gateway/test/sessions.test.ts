@@ -434,7 +434,7 @@ describe('turns', () => {
       .trim()
       .split('\n')
       .map((line) => JSON.parse(line));
-    expect(lines[0]).toMatchObject({ format: 'holdfast-session', version: 1, sessionId: id });
+    expect(lines[0]).toMatchObject({ format: 'holdfast-session', version: 2, sessionId: id });
     expect(lines.at(-1)).toMatchObject({ end: true, cursor: live.at(-1)!.id });
     expect(lines.slice(1, -1)).toEqual(live.slice(1).map(({ json }) => json));
   });
@@ -504,11 +504,18 @@ describe('import', () => {
     expect((await after.untilType('turn-end')).at(-1)?.json).toMatchObject({ outcome: 'completed' });
   });
 
-  test('a file that was cut off, or is another, makes nothing', async () => {
+  test('R81: a file that was cut off, changed or made up makes nothing; one of version 1 is taken and marked', async () => {
     const api = await openApi();
     const id = await api.session();
     const file = (await api.call('GET', `/v1/sessions/${id}/export`)).text.trimEnd().split('\n');
+    const ended = (seq: number): string => JSON.stringify({ ...JSON.parse(file.at(-1)!), seq, count: seq });
+    const old = [file[0]!.replace('"version":2', '"version":1'), ...file.slice(1, -1)];
     for (const content of [
+      [...file.slice(0, -1), file[1], ended(2)].join('\n'),
+      [file[0]!.replace(id, 's_other'), ...file.slice(1)].join('\n'),
+      [file[0], file[1]!.replace('"seq":1', '"seq":-1'), file[2]].join('\n'),
+      [...file, file[1]].join('\n'),
+      [...old, '{"type":"turn-end","turnId":"t_1","outcome":"completed","seq":2}', '{"end":true,"seq":2}'].join('\n'),
       file.slice(0, -1).join('\n'),
       file.slice(1).join('\n'),
       '{}',
@@ -522,6 +529,10 @@ describe('import', () => {
       expect(refused.body.detail).toMatch(/^Line \d+ of the file/);
     }
     expect((await api.call('GET', '/v1/sessions')).body.sessions).toHaveLength(1);
+    const taken = await api.call('POST', '/v1/import', [...old, '{"end":true,"seq":1}'].join('\n'));
+    expect(taken.status).toBe(201);
+    const made = (await api.call('GET', `/v1/sessions/${taken.body.session.sessionId}/export`)).text.split('\n');
+    expect(JSON.parse(made[1]!)).toMatchObject({ type: 'session-open', imported: { version: 1, entries: 1 } });
   });
 });
 

@@ -78,6 +78,8 @@ export type Command =
       readonly title?: string;
       readonly agent?: string;
       readonly model?: string;
+      /** The entries up to this one come from a file of this version: their authors and approvals are what the file says. */
+      readonly imported?: { readonly version: number; readonly entries: number };
     })
   | (CommandBase & {
       readonly type: 'session-set';

@@ -74,6 +74,7 @@ const entries = {
     title: titleSchema.exactOptional(),
     agent: nameSchema.exactOptional(),
     model: nameSchema.exactOptional(),
+    imported: z.object({ version: z.int(), entries: z.int() }).exactOptional(),
   }),
   'session-set': z.object({
     type: z.literal('session-set'),

@@ -130,7 +130,7 @@ export class Commands {
   ): Promise<Result<{ readonly summary: SessionSummary; readonly created: boolean }>> {
     if (!this.#admits) return refused(SHUTTING_DOWN);
     const at = new Date(await this.#log.now()).toISOString();
-    const { records, rows, summary } = importedSession(open, entries, at);
+    const { records, rows, summary } = await importedSession(open, entries, at, () => this.#clock.sleep(0));
     const hash = createHash('sha256');
     for (const record of records) hash.update(record);
     const key = { id: open.clientId, hash: hash.digest('base64url') };

@@ -31,8 +31,16 @@ export interface ImportedSession {
   readonly summary: SessionSummary;
 }
 
-/** @param at ISO time of the import: entries that come from elsewhere are as old as this log knows them. */
-export function importedSession(opening: Opening, entries: readonly EntryBody[], at: string): ImportedSession {
+/** Between two pauses. */
+const PIECE_ENTRIES = 500;
+
+/** @param pause lets others go on. @param at ISO time of the import: entries that come from elsewhere are as old as this log knows them. */
+export async function importedSession(
+  opening: Opening,
+  entries: readonly EntryBody[],
+  at: string,
+  pause: () => Promise<void>,
+): Promise<ImportedSession> {
   const records: Uint8Array[] = [];
   const rows = new Map<string, RowChange>();
   let view: View = EMPTY_VIEW;
@@ -52,7 +60,10 @@ export function importedSession(opening: Opening, entries: readonly EntryBody[],
   const [first] = entries;
   const { title, agent, model } = first?.type === 'session-open' ? first : ({} as Partial<Opening>);
   take({ ...present({ title, agent, model }), ...opening });
-  for (const entry of entries) if (entry.type !== 'session-open') take(withoutGrant(entry));
+  for (const entry of entries) {
+    if (entry.type !== 'session-open') take(withoutGrant(entry));
+    if (records.length % PIECE_ENTRIES === 0) await pause();
+  }
   for (const entry of restOf(view, opening)) take(entry);
   const summary = summaryOf(opening.sessionId, view);
   const line = sessionRow(summary, view, { rowedSeq: 0, checkpointSeq: 0 });
@@ -68,7 +79,7 @@ function withoutGrant(entry: EntryBody): EntryBody {
 }
 
 /** Rule 2. */
-function restOf({ turn, closing, queue }: View, { author }: Opening): readonly EntryBody[] {
+function restOf({ turn, closing, queue }: View, { author, sessionId }: Opening): readonly EntryBody[] {
   const turnId = turn?.turnId ?? closing;
   const ended: EntryBody[] =
     turn === null
@@ -87,7 +98,7 @@ function restOf({ turn, closing, queue }: View, { author }: Opening): readonly E
     ...(turnId === null ? [] : [{ type: 'stream-end', turnId } as const]),
     ...[...queue, ...steers].map(({ messageId }, n): EntryBody => ({
       type: 'message-withdraw',
-      clientId: `import_${n}` as ClientId,
+      clientId: `import_${sessionId}_${n}` as ClientId,
       author,
       messageId,
     })),

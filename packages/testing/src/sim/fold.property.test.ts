@@ -1,5 +1,6 @@
 /** Logs out of the simulation are as tangled as logs get: what holds for their folds holds. */
 import { EMPTY_VIEW, fold, foldAll, type Entry, type View } from '@holdfast/protocol';
+import { Grammar } from '@holdfast/session';
 import { array, assert, constantFrom, nat, property } from 'fast-check';
 import { expect, test } from 'vitest';
 import { planOf } from './plan.ts';
@@ -55,4 +56,21 @@ test('R57: an entry of a type that nobody knows yet moves the cursor and nothing
     }),
     { numRuns: 100 },
   );
+});
+
+test('R81: every log that owners wrote follows the grammar, and none with a command or an end that comes twice', () => {
+  const firstWrong = (entries: readonly Entry[]): string | undefined => {
+    const grammar = new Grammar();
+    for (const { seq, at: _at, ...body } of entries) {
+      const wrong = grammar.take(body);
+      if (wrong !== undefined) return `${seq}: ${wrong}`;
+    }
+    return undefined;
+  };
+  for (const entries of logs) {
+    expect(firstWrong(entries)).toBeUndefined();
+    for (const [index, entry] of entries.entries())
+      if (entry.type === 'turn-end' || entry.type === 'session-open' || 'clientId' in entry)
+        expect(firstWrong(entries.toSpliced(index, 0, entry))).toBeDefined();
+  }
 });
