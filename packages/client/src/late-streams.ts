@@ -158,9 +158,8 @@ class LateStreams implements Streams {
 
   /** Again, where it did not come. */
   #load(): void {
-    if (this.#loading) return;
     // React Native's own `fetch` gives no body before it is whole, so no stream. Of a transport that was given we know nothing.
-    if (this.#options.transport === undefined && !('body' in Response.prototype)) return;
+    if (this.#loading || !(this.#options.transport || 'body' in Response.prototype)) return;
     this.#loading = true;
     const ifHeld = weakly<LateStreams>(this);
     void loadLive()
