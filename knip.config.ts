@@ -10,6 +10,8 @@ const config: KnipConfig = {
     // Bundled for a browser by their tests.
     'packages/client': { entry: ['test/*-page.ts'] },
     'packages/react': { entry: ['example/app.tsx', 'test/page.tsx'] },
+    // Found on the search path or absent: a sandbox is the machine's.
+    'packages/agents': { entry: ['src/bin/*.ts'] },
     'packages/log': { entry: ['src/bin/*.ts'] },
     // A second Node, which is run and not imported (`node20.ts`); a disk that can be full, which only Linux can mount.
     'packages/testing': {

@@ -11,7 +11,14 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { styleText } from 'node:util';
 import { openByteStream } from '@holdfast/client';
-import { openAgents, readLocalGateway, type Config, type LocalGateway } from '@holdfast/gateway';
+import {
+  confinementNote,
+  openAgents,
+  openConfinement,
+  readLocalGateway,
+  type Config,
+  type LocalGateway,
+} from '@holdfast/gateway';
 import { probePostgres } from '@holdfast/log/postgres';
 import { checkDirectory, DATABASE_FILE } from '@holdfast/log/sqlite';
 import { readConfig } from './config.ts';
@@ -42,6 +49,7 @@ const CHECKS: readonly (readonly [string, (config: Config) => Finding | Promise<
   ['page', checkPage],
   ['model', checkModel],
   ['workspace', checkWorkspace],
+  ['sandbox', checkSandbox],
 ];
 
 export async function doctor(options: DoctorOptions): Promise<void> {
@@ -191,4 +199,12 @@ async function checkWorkspace({ workspace }: Config): Promise<Finding> {
     return bad(`HOLDFAST_WORKSPACE is ${workspace}, which is no directory. Make it, or name another.`);
   await access(workspace, constants.R_OK | constants.W_OK | constants.X_OK);
   return good(path.resolve(workspace));
+}
+
+async function checkSandbox(config: Config): Promise<Finding> {
+  if (config.workspace === undefined) return note('none is needed: agents have no tools.');
+  const confinement = openConfinement(config, process.env);
+  const told = confinementNote(confinement);
+  if (confinement.sandbox.kind === 'bubblewrap') return good(told);
+  return confinement.allowsUnsandboxed ? bad(`${told} Install bubblewrap, or set it to 0.`) : note(told);
 }

@@ -168,7 +168,7 @@ function addToken(token: Command): void {
   asJson(remote(token.command('create')))
     .description('issue a token and print it, once')
     .requiredOption('--subject <name>', 'whose token it is')
-    .option('--scopes <scopes>', 'of read, write, admin, with commas between', 'read,write')
+    .option('--scopes <scopes>', 'of read, write, tools (may allow commands), admin, with commas between', 'read,write')
     .option('--label <text>', 'what it is for')
     .option('--expires <time>', 'how long it lasts: 90s, 15m, 12h, 30d; for ever without')
     .option('--refresh', 'a short token, and on the next line the one that renews it', false)

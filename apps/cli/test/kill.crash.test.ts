@@ -99,7 +99,7 @@ test('R27, R28: killed with an approval open: another client answers after the r
   await using dir = await temporaryDir();
   const workspace = path.join(dir.path, 'work');
   await mkdir(workspace);
-  const env: Env = { HOLDFAST_WORKSPACE: workspace };
+  const env: Env = { HOLDFAST_WORKSPACE: workspace, HOLDFAST_SANDBOX: 'off' };
   const first = await serve(dir.path, env);
   const session = await first.client().createSession({ id: 's_approve' });
   await session.send('/scene tool run="echo ran >> ran.txt" seed=4 rate=2000');
@@ -135,7 +135,7 @@ test('D2: killed while a tool runs: its processes are gone, and what it was to d
   await using dir = await temporaryDir();
   const workspace = path.join(dir.path, 'work');
   await mkdir(workspace);
-  const first = await serve(dir.path, { HOLDFAST_WORKSPACE: workspace });
+  const first = await serve(dir.path, { HOLDFAST_WORKSPACE: workspace, HOLDFAST_SANDBOX: 'off' });
   const session = await first.client().createSession({ id: 's_tool' });
   const marker = `marker-${path.basename(dir.path)}`;
   await session.send(`/scene tool run="echo started; sleep 100; touch ${marker}" seed=4 rate=2000`);
@@ -151,7 +151,7 @@ test('D2: killed while a tool runs: its processes are gone, and what it was to d
   await first[Symbol.asyncDispose]();
   await expect.poll(() => processesNaming(marker)).toEqual([]);
 
-  await using second = await serve(dir.path, { HOLDFAST_WORKSPACE: workspace });
+  await using second = await serve(dir.path, { HOLDFAST_WORKSPACE: workspace, HOLDFAST_SANDBOX: 'off' });
   const state = await until(second.client().session('s_tool'), isIdle);
   expect(state.messages.at(-1)).toMatchObject({ state: 'interrupted' });
   expect(state.messages.at(-1)?.parts.find((part) => part.type === 'tool')).toMatchObject({ state: 'uncertain' });

@@ -5,7 +5,8 @@ export { rehearsalAgent, type RehearsalOptions } from './rehearsal/agent.ts';
 export { rehearse, type RehearseOptions } from './rehearsal/rehearse.ts';
 export { isScene, SCENE_NAMES, SCENES, type SceneName } from './rehearsal/scene.ts';
 export { readFileTool, type ReadFileOptions } from './tools/read-file.ts';
-export { shellTool, type ShellOptions } from './tools/shell.ts';
+export { findSandbox, type Sandbox } from './tools/sandbox.ts';
+export { rightOf, shellTool, type Confinement, type ShellOptions } from './tools/shell.ts';
 export {
   callerTool,
   createToolbox,

@@ -49,6 +49,9 @@ export interface Config {
   readonly token: string | undefined;
   readonly open: boolean;
   readonly workspace: string | undefined;
+  readonly unsandboxedTools: boolean;
+  readonly sandbox: 'auto' | 'off' | 'required';
+  readonly sandboxNetwork: boolean;
   readonly log: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly publicUrl: URL | undefined;
   readonly origins: readonly string[];
@@ -102,6 +105,25 @@ export const TABLE: Table = {
   token: textField({ env: 'HOLDFAST_TOKEN', about: 'An admin bearer for scripts', secret: true }, undefined),
   open: flagField({ env: 'HOLDFAST_OPEN', about: 'Open a browser at the start' }, true),
   workspace: textField({ env: 'HOLDFAST_WORKSPACE', about: 'The directory that tools work in' }, undefined),
+  unsandboxedTools: flagField(
+    {
+      env: 'HOLDFAST_UNSANDBOXED_TOOLS',
+      about: 'Let everybody with the scope tools, not admins alone, allow commands that run without a sandbox',
+    },
+    false,
+  ),
+  sandbox: wordField(
+    {
+      env: 'HOLDFAST_SANDBOX',
+      about: 'Confine commands of tools: if the machine can (auto), never, or not start without',
+    },
+    ['auto', 'off', 'required'],
+    'auto',
+  ),
+  sandboxNetwork: flagField(
+    { env: 'HOLDFAST_SANDBOX_NETWORK', about: 'Let commands in the sandbox use the network' },
+    false,
+  ),
   log: wordField(
     { env: 'HOLDFAST_LOG', about: 'How much is logged' },
     ['trace', 'debug', 'info', 'warn', 'error', 'silent'],

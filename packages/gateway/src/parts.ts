@@ -5,13 +5,13 @@
  */
 import type { Log } from '@holdfast/log';
 import { openSessionService, systemClock, type Agent, type Clock, type SessionService } from '@holdfast/session';
-import { isValid } from './auth/authenticate.ts';
+import { ADMIN_SUBJECT, isValid } from './auth/authenticate.ts';
 import type { Principal } from './auth/principal.ts';
 import { newId } from './auth/secret.ts';
 import { TokenStore } from './auth/token-store.ts';
 import type { Config } from './config-table.ts';
 import { createLogger, withoutSecrets, type Logger } from './logger.ts';
-import { chooseDefault, openAgents, type OpenedAgents } from './open-agents.ts';
+import { chooseDefault, confinementNote, openAgents, type OpenedAgents } from './open-agents.ts';
 import { openLog, type OpenedLog } from './open-log.ts';
 import { Terminals } from './terminal/terminals.ts';
 import { Readers, type ReadersOptions } from './stream/readers.ts';
@@ -67,13 +67,14 @@ export async function openParts(config: Config, options: GatewayOptions, closers
   const tokens = await TokenStore.open(log, clock, timesOf(config));
   closers.unshift(() => tokens.close());
   const opened = agentsOf(config, options);
-  const service = options.service ?? (await openService(config, log, clock, opened, onError));
+  const service = options.service ?? (await openService(config, log, clock, tokens, opened, onError));
   if (options.service === undefined) closers.unshift(() => service.close());
   const readers = openReaders(config, options, clock, build, tokens);
   closers.unshift(() => readers.close());
   const terminals = openTerminals(config, clock, tokens);
   closers.unshift(() => terminals.close());
-  const { defaultAgent } = opened;
+  const { defaultAgent, confinement } = opened;
+  if (confinement !== undefined) logger.info({ sandbox: confinement.sandbox.kind }, confinementNote(confinement));
   return {
     clock,
     build,
@@ -101,12 +102,13 @@ const timesOf = ({
 const agentsOf = (config: Config, { agents }: GatewayOptions): OpenedAgents =>
   agents === undefined
     ? openAgents(config, process.env)
-    : { agents, defaultAgent: chooseDefault(agents, config.agent) };
+    : { agents, defaultAgent: chooseDefault(agents, config.agent), confinement: undefined };
 
 const openService = (
   { limits: { queueMax, turnsMax }, store, leaseMs }: Config,
   log: Log,
   clock: Clock,
+  tokens: TokenStore,
   { agents, defaultAgent }: OpenedAgents,
   onError: (error: unknown) => void,
 ): Promise<SessionService> =>
@@ -120,6 +122,8 @@ const openService = (
     turnsMax,
     // Where there is one process alone, nobody waits for its lease to end.
     ...(store.kind === 'postgres' ? { leaseMs } : {}),
+    // The configured admin token has no entry among the tokens.
+    mayApprove: (subject, needs) => subject === ADMIN_SUBJECT || tokens.mayUse(subject, needs),
     onError,
   });
 

@@ -14,6 +14,7 @@ const EXPECTED: Readonly<Record<Right, Readonly<Record<Caller, 'in' | 401 | 403>
   open: { nobody: 'in', read: 'in', write: 'in', admin: 'in', other: 'in' },
   read: { nobody: 401, read: 'in', write: 'in', admin: 'in', other: 'in' },
   write: { nobody: 401, read: 403, write: 'in', admin: 'in', other: 'in' },
+  tools: { nobody: 401, read: 403, write: 403, admin: 'in', other: 403 },
   admin: { nobody: 401, read: 403, write: 403, admin: 'in', other: 403 },
 };
 
@@ -23,6 +24,7 @@ const BODIES: Readonly<Record<string, unknown>> = {
   'get /v1/sessions': undefined,
   'get /v1/sessions/{sessionId}': undefined,
   'patch /v1/sessions/{sessionId}': { pinned: true },
+  'post /v1/sessions/{sessionId}/unread': {},
   'delete /v1/sessions/{sessionId}': undefined,
   'get /v1/sessions/{sessionId}/messages': undefined,
   'post /v1/sessions/{sessionId}/messages': { text: 'hello' },

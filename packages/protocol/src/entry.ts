@@ -16,6 +16,8 @@ import type { FaultKind } from './fault.ts';
 export type WhenBusy = 'queue' | 'interrupt' | 'steer';
 export type TurnOutcome = 'completed' | 'cancelled' | 'failed' | 'interrupted' | 'limit';
 export type PromptKind = 'approval' | 'question';
+/** The scope of a subject that may allow what an approval asks for; refusing it takes `write` alone. */
+export type ApprovalRight = 'write' | 'tools' | 'admin';
 export type PromptOutcome = 'answered' | 'expired' | 'cancelled';
 /** `once` and `session` and `always` allow; `deny` refuses. The reach of a grant is the tool's name. */
 export type ApprovalChoice = 'once' | 'session' | 'always' | 'deny';
@@ -120,7 +122,13 @@ export type Command =
       readonly queue: 'keep' | 'clear';
       readonly partial?: 'keep' | 'discard';
     })
-  | (CommandBase & { readonly type: 'prompt-answer'; readonly promptId: PromptId; readonly answer: Answer })
+  | (CommandBase & {
+      readonly type: 'prompt-answer';
+      readonly promptId: PromptId;
+      readonly answer: Answer;
+      /** The highest right that the author had at admission; absent in logs of before. */
+      readonly right?: ApprovalRight;
+    })
   | (CommandBase & {
       readonly type: 'tool-result';
       readonly toolId: ToolId;
@@ -213,6 +221,7 @@ export type RunEvent =
       /** ISO time, or null: it waits for ever. */
       readonly deadlineAt: string | null;
       readonly toolId?: ToolId;
+      readonly needs?: ApprovalRight;
     })
   | (RunBase & {
       readonly type: 'prompt-close';

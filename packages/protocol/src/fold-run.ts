@@ -199,9 +199,10 @@ function foldTool(view: View, entry: Stamped<Extract<RunEvent, { type: `tool-${s
 }
 
 function foldPromptOpen(view: View, open: EntryOf<'prompt-open'>): View {
-  const { promptId, turnId, kind, title, detail, choices, deadlineAt, toolId } = open;
+  const { promptId, turnId, kind, title, detail, choices, deadlineAt, toolId, needs } = open;
   const tool = toolId === undefined ? {} : { toolId };
-  const prompts = [...view.prompts, { promptId, turnId, kind, title, detail, choices, deadlineAt, ...tool }];
+  const right = needs === undefined ? {} : { needs };
+  const prompts = [...view.prompts, { promptId, turnId, kind, title, detail, choices, deadlineAt, ...tool, ...right }];
   const counted = onTurn({ ...view, prompts }, (turn) => ({ ...turn, promptCount: turn.promptCount + 1 }));
   return addPart(counted, { type: 'prompt', promptId, kind, title, detail, choices, outcome: null, ...tool });
 }
@@ -232,8 +233,12 @@ function grant(view: View, promptId: PromptId): View {
   const parts = answerOf(view)?.parts ?? [];
   const prompt = parts.find((part) => part.type === 'prompt' && part.promptId === promptId);
   const tool = parts.find((part) => part.type === 'tool' && prompt?.type === 'prompt' && part.toolId === prompt.toolId);
-  if (tool?.type !== 'tool' || view.grants.includes(tool.name)) return view;
-  return { ...view, grants: [...view.grants, tool.name] };
+  if (tool?.type !== 'tool') return view;
+  const grants = view.grants.includes(tool.name) ? view.grants : [...view.grants, tool.name];
+  const by = prompt?.type === 'prompt' ? prompt.by : undefined;
+  return by === undefined
+    ? { ...view, grants }
+    : { ...view, grants, grantedBy: { ...view.grantedBy, [tool.name]: by } };
 }
 
 function foldSteerEnd(view: View, { messageId, outcome }: EntryOf<'steer-end'>): View {

@@ -7,7 +7,7 @@
  * 3. A turn that a command names is known if the window holds it, or if admission found it in the log and the command says so.
  * 4. Judging needs the view's *control* part alone (queue, running turn, prompts, tree), never a message's text.
  */
-import type { Answer, Command } from './entry.ts';
+import type { Answer, ApprovalRight, Command } from './entry.ts';
 import { turnIdOf, type MessageId, type ToolId, type TurnId } from './ids.ts';
 import { turnIdOfItem, type TurnNode, type View } from './view.ts';
 
@@ -19,6 +19,7 @@ export type VoidReason =
   | 'turn-unknown'
   | 'prompt-not-open'
   | 'tool-not-open'
+  | 'prompt-needs-right'
   | 'already-stopping'
   | 'already-open';
 
@@ -70,9 +71,7 @@ export function judge(view: View, command: Command): Verdict {
     case 'stop':
       return judgeStop(view, command.turnId, command.queue);
     case 'prompt-answer':
-      return view.prompts.some((prompt) => prompt.promptId === command.promptId)
-        ? { kind: 'answered', answer: command.answer }
-        : no('prompt-not-open');
+      return judgeAnswer(view, command);
     case 'tool-result':
       return awaitsResult(view, command.toolId) ? { kind: 'done' } : no('tool-not-open');
     case 'branch-switch':
@@ -81,6 +80,15 @@ export function judge(view: View, command: Command): Verdict {
       return view.turns.length > 0 ? { kind: 'done' } : no('turn-unknown');
   }
 }
+
+/** An approval is given only by an author who has its right; any author may refuse it (R90). */
+function judgeAnswer(view: View, { promptId, answer, right }: Extract<Command, { type: 'prompt-answer' }>): Verdict {
+  const prompt = view.prompts.find((open) => open.promptId === promptId);
+  if (prompt === undefined) return no('prompt-not-open');
+  const isShort = right !== undefined && RIGHTS.indexOf(right) < RIGHTS.indexOf(prompt.needs ?? 'write');
+  return isShort && answer !== 'deny' ? no('prompt-needs-right') : { kind: 'answered', answer };
+}
+const RIGHTS: readonly ApprovalRight[] = ['write', 'tools', 'admin'];
 
 /** The first result wins, as the first answer does (R28). */
 const awaitsResult = ({ turn }: View, toolId: ToolId): boolean =>

@@ -10,6 +10,7 @@ import type { EntryBody, EntryType, Question, TitleStatus, TurnOutcome, TurnSour
 import { FAULT_KINDS, type FaultKind } from './fault.ts';
 import {
   answerSchema,
+  approvalRight,
   type FieldsOf,
   btwIdSchema,
   clientIdSchema,
@@ -119,6 +120,7 @@ const entries = {
     ...command,
     promptId: promptIdSchema,
     answer: answerSchema,
+    right: approvalRight.exactOptional(),
   }),
   'tool-result': z.object({
     type: z.literal('tool-result'),
@@ -212,6 +214,7 @@ const entries = {
     choices: z.array(z.string()),
     deadlineAt: z.string().nullable(),
     toolId: toolIdSchema.exactOptional(),
+    needs: approvalRight.exactOptional(),
   }),
   'prompt-close': z.object({
     type: z.literal('prompt-close'),

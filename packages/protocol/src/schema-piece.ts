@@ -2,7 +2,7 @@
  * The pieces that requests, entries and views share: ids, texts, names, each with its pattern and its bound.
  */
 import { z } from 'zod';
-import type { Answer, FilePart, InputPart, WhenBusy } from './entry.ts';
+import type { Answer, ApprovalRight, FilePart, InputPart, WhenBusy } from './entry.ts';
 import {
   ID_PATTERN,
   type BtwId,
@@ -49,6 +49,7 @@ export const blobHashSchema: z.ZodType<string> = z
 export const textSchema: z.ZodType<string> = z.string().max(TEXT_CHARS_MAX);
 export const titleSchema: z.ZodType<string> = z.string().trim().min(1).max(TITLE_CHARS_MAX);
 export const nameSchema: z.ZodType<string> = z.string().min(1).max(NAME_CHARS_MAX);
+export const approvalRight: z.ZodType<ApprovalRight> = z.enum(['write', 'tools', 'admin']);
 export const whenBusySchema: z.ZodType<WhenBusy> = z.enum(['queue', 'interrupt', 'steer']);
 export const answerSchema: z.ZodType<Answer> = z.string().max(ANSWER_CHARS_MAX);
 

@@ -199,8 +199,10 @@ export const changeStreamBody: z.ZodType<ChangeStream> = z
   })
   .meta({ id: 'ChangeStream' });
 
-export type Scope = 'read' | 'write' | 'admin';
-export const scopeSchema: z.ZodType<Scope> = z.enum(['read', 'write', 'admin']);
+/** `tools`: may allow what runs on the gateway's machine. `write` does not hold it, `admin` does. */
+export const SCOPES = ['read', 'write', 'tools', 'admin'] as const;
+export type Scope = (typeof SCOPES)[number];
+export const scopeSchema: z.ZodType<Scope> = z.enum(SCOPES);
 
 export interface IssueTokenBody {
   readonly subject: string;
@@ -213,7 +215,7 @@ export interface IssueTokenBody {
 export const issueTokenBody: z.ZodType<IssueTokenBody> = z
   .strictObject({
     subject: z.string().regex(/^[\w.@:+-]{1,200}$/, 'is no subject: 1 to 200 of A-Z a-z 0-9 _ . @ : + -'),
-    scopes: z.array(scopeSchema).min(1).max(3),
+    scopes: z.array(scopeSchema).min(1).max(SCOPES.length),
     label: z.string().max(NAME_CHARS_MAX).exactOptional(),
     expiresInS: z
       .int()

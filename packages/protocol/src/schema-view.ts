@@ -14,6 +14,7 @@ import {
   usageSchema,
 } from './schema-entry.ts';
 import {
+  approvalRight,
   blobHashSchema,
   btwIdSchema,
   clientIdSchema,
@@ -148,6 +149,7 @@ const openPromptSchema: z.ZodType<OpenPrompt> = z
     choices: z.array(z.string()),
     deadlineAt: time.nullable(),
     toolId: toolIdSchema.exactOptional(),
+    needs: approvalRight.exactOptional(),
   } satisfies FieldsOf<OpenPrompt>)
   .meta({ id: 'OpenPrompt' });
 
@@ -219,6 +221,7 @@ export const viewSchema: z.ZodType<View> = z
     turn: runningTurnSchema.nullable(),
     closing: turnIdSchema.nullable(),
     grants: z.array(z.string()),
+    grantedBy: z.record(z.string(), z.string()).exactOptional(),
     usage: z.object({ inputTokens: z.number(), outputTokens: z.number() }),
   } satisfies FieldsOf<View>)
   .meta({ id: 'View' });

@@ -10,6 +10,7 @@
 import type {
   Answer,
   InputPart,
+  ApprovalRight,
   PromptKind,
   PromptOutcome,
   ProviderState,
@@ -136,6 +137,7 @@ export interface OpenPrompt {
   readonly choices: readonly string[];
   readonly deadlineAt: string | null;
   readonly toolId?: ToolId;
+  readonly needs?: ApprovalRight;
 }
 
 /** The turn that runs or waits for a person. */
@@ -210,6 +212,8 @@ export interface View {
   readonly closing: TurnId | null;
   /** Tools that were allowed for this session. */
   readonly grants: readonly string[];
+  /** Which subject allowed each of them: a grant counts only as long as its giver may allow the tool (R90). */
+  readonly grantedBy?: Readonly<Record<string, Subject>>;
   readonly usage: { readonly inputTokens: number; readonly outputTokens: number };
 }
 

@@ -15,6 +15,7 @@
  */
 import type {
   Answer,
+  ApprovalRight,
   FaultKind,
   FilePart,
   Message,
@@ -64,6 +65,8 @@ export type AgentEvent =
       readonly choices: readonly string[];
       readonly deadlineMs?: number;
       readonly toolId?: ToolId;
+      /** The right of a subject that allows it. Default for an approval: `tools`. */
+      readonly needs?: ApprovalRight;
     }
   | { readonly type: 'data'; readonly name: string; readonly data: unknown }
   /** A picture or another file of the answer; its bytes were written with `context.openBlob`. */
@@ -127,8 +130,8 @@ export interface RunContext {
   /** The next tool call's id, deterministic by its place in the turn. */
   toolId(): ToolId;
   promptId(): PromptId;
-  /** True where a person allowed this tool for the session or always. */
-  isGranted(tool: string): boolean;
+  /** True if a person who may allow it (`needs`, default `tools`) has allowed this tool for the session or always. */
+  isGranted(tool: string, needs?: ApprovalRight): boolean;
   /** Messages that people sent to steer this turn: call it at a boundary. Each is returned once and is durable as injected by then. */
   takeSteers(): Promise<readonly { readonly author: Subject; readonly text: string }[]>;
   /** Only for agents that are not resumable: rule 3. */

@@ -299,6 +299,11 @@ const isMessage = (command: Command): boolean =>
 /** A retry repeats its content, but not the ids that were drawn for it. */
 function keyOf(command: Command): Key {
   const drawn = 'messageId' in command && command.type !== 'message-edit' && command.type !== 'message-withdraw';
-  const content = drawn ? { ...command, messageId: undefined } : command;
+  // Neither the id that admission drew nor the author's rights of the moment are the author's words.
+  const content = {
+    ...command,
+    ...(drawn ? { messageId: undefined } : {}),
+    ...('right' in command ? { right: undefined } : {}),
+  };
   return { id: command.clientId, hash: createHash('sha256').update(JSON.stringify(content)).digest('base64url') };
 }

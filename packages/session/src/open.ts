@@ -12,6 +12,7 @@ import { Commands } from './commands.ts';
 import { Grants } from './grants.ts';
 import { Lists } from './lists.ts';
 import { LiveSessions } from './live.ts';
+import type { OwnerPorts } from './owner.ts';
 import { Ownership } from './ownership.ts';
 import type { SessionService } from './service.ts';
 import { Views } from './views.ts';
@@ -28,6 +29,8 @@ export interface SessionServiceOptions {
   readonly turnsMax?: number;
   readonly leaseMs?: number;
   readonly sweepMs?: number;
+  /** Default: each subject may. */
+  readonly mayApprove?: OwnerPorts['mayApprove'];
   readonly onError?: (error: unknown) => void;
 }
 
@@ -37,7 +40,7 @@ const LEASE_MS = 10_000;
 const SWEEP_MS = 500;
 
 export async function openSessionService(options: SessionServiceOptions): Promise<SessionService> {
-  const { log, clock = systemClock, randomId, onError = () => undefined } = options;
+  const { log, clock = systemClock, randomId, mayApprove = () => true, onError = () => undefined } = options;
   const [first] = options.agents;
   if (first === undefined) throw new Error('A session service needs at least one agent.');
   const agents = new Map(options.agents.map((agent) => [agent.name, agent]));
@@ -50,7 +53,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     log,
     clock,
     lives,
-    ports: { log, clock, agents, defaultAgent: options.defaultAgent ?? first.name, grants, blobs, onError },
+    ports: { log, clock, agents, defaultAgent: options.defaultAgent ?? first.name, grants, mayApprove, blobs, onError },
     newHolderId: randomId,
     leaseMs: options.leaseMs ?? LEASE_MS,
     sweepMs: options.sweepMs ?? SWEEP_MS,

@@ -12,6 +12,7 @@
 import {
   FaultError,
   type MessageId,
+  type ApprovalRight,
   type Part,
   type PromptId,
   type QueuedMessage,
@@ -40,6 +41,8 @@ export interface OwnerPorts {
   readonly agents: ReadonlyMap<string, Agent>;
   readonly defaultAgent: string;
   readonly grants: Grants;
+  /** Whether a subject may allow at this moment what needs this right. */
+  readonly mayApprove: (subject: Subject, needs: ApprovalRight) => boolean;
   readonly blobs: Blobs;
   readonly drain: () => 'no' | 'finishing' | 'now';
   /** Takes a slot for a turn, or says that there is none, or that others go first: then a slot brings the next tenure. */
@@ -245,13 +248,13 @@ export class Tenure {
     return told ?? 'void';
   }
 
-  #begin(agent: Agent, turnId: TurnId, told: Told, granted: ReadonlySet<string>): void {
+  #begin(agent: Agent, turnId: TurnId, told: Told, granted: ReadonlyMap<string, Subject>): void {
     const run = new Run(agent, this.#live.view, told, {
       sessionId: this.#live.sessionId,
       writer: this.#writer,
       clock: this.#ports.clock,
       onError: this.#ports.onError,
-      isGranted: (tool) => granted.has(tool) || this.#live.view.grants.includes(tool),
+      isGranted: (tool, needs = 'tools') => this.#isGranted(tool, needs, granted.get(tool)),
       takeSteers: () => this.#takeSteers(turnId),
       openBlob: (mediaType) => this.#ports.blobs.sink(mediaType),
       readBlob: (hash) => this.#untilAnswered(() => this.#ports.blobs.bytes(hash)),
@@ -289,9 +292,17 @@ export class Tenure {
     return this.#ports.agents.get(view.turn?.agent ?? view.agent ?? this.#ports.defaultAgent);
   }
 
-  async #granted({ owner }: View): Promise<ReadonlySet<string>> {
+  /** R90: a grant counts only as long as its giver may allow the tool. */
+  #isGranted(tool: string, needs: ApprovalRight, always: Subject | undefined): boolean {
+    const { grants, grantedBy, owner } = this.#live.view;
+    const forSession = grants.includes(tool) ? (grantedBy?.[tool] ?? owner ?? undefined) : undefined;
+    return [always, forSession].some((giver) => giver !== undefined && this.#ports.mayApprove(giver, needs));
+  }
+
+  /** @returns which subject allowed each tool for ever */
+  async #granted({ owner }: View): Promise<ReadonlyMap<string, Subject>> {
     const always = owner === null ? [] : await this.#untilAnswered(() => this.#ports.grants.list(owner));
-    return new Set(always?.map((grant) => grant.tool));
+    return new Map(always?.map(({ tool, by }) => [tool, by]));
   }
 
   /** Rule 3: a steer that was withdrawn, or whose turn was stopped, in the same moment is not injected. */

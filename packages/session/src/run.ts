@@ -35,7 +35,7 @@ export interface RunPorts {
   readonly sessionId: SessionId;
   readonly writer: Writer;
   readonly clock: Clock;
-  readonly isGranted: (tool: string) => boolean;
+  readonly isGranted: RunContext['isGranted'];
   /** Marks pending steers injected and returns them. */
   readonly takeSteers: RunContext['takeSteers'];
   readonly openBlob: (mediaType: string) => BlobSink;
@@ -220,10 +220,13 @@ export class Run {
 
   #promptOpen(event: Extract<AgentEvent, { type: 'prompt' }>): RunEvent {
     this.#prompted = true;
-    const { promptId, kind, title, detail, choices, deadlineMs, toolId } = event;
+    const { promptId, kind, title, detail, choices, deadlineMs, toolId, needs } = event;
     const deadlineAt = deadlineMs === undefined ? null : new Date(this.#ports.clock.now() + deadlineMs).toISOString();
     const tool = toolId === undefined ? {} : { toolId };
-    return { type: 'prompt-open', turnId: this.turnId, promptId, kind, title, detail, choices, deadlineAt, ...tool };
+    // An agent that does not say what it is about to do is taken to run something here.
+    const right = kind === 'approval' ? { needs: needs ?? 'tools' } : {};
+    const shown = { promptId, kind, title, detail, choices, deadlineAt, ...tool, ...right };
+    return { type: 'prompt-open', turnId: this.turnId, ...shown };
   }
 
   /** What was asked for, here or before the turn was parked: a start repeats it, so that it can be read alone. */

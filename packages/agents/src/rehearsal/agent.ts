@@ -208,6 +208,8 @@ function outcomeOf(settled: Settled): Outcome {
 /** A tool that does nothing, line by line. */
 function rehearsalTool(name: string, lines: readonly string[], pacer: Pacer): Tool {
   return {
+    // It plays a tool and runs nothing.
+    needs: 'write',
     name,
     description: 'Prints lines and does nothing.',
     parameters: {},

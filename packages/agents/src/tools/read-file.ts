@@ -11,6 +11,8 @@ import { openInside } from './workspace-file.ts';
 
 export interface ReadFileOptions {
   readonly root: string;
+  /** Folders within `root` that cannot be read. */
+  readonly hidden?: readonly string[];
   readonly linesMax?: number;
   /** How far into a file it reads. */
   readonly bytesMax?: number;
@@ -44,9 +46,9 @@ async function* run(
   path: string,
   fromLine: number,
   lineCount: number,
-  { root, bytesMax = BYTES_MAX }: ReadFileOptions,
+  { root, hidden, bytesMax = BYTES_MAX }: ReadFileOptions,
 ): AsyncGenerator<string, ToolEnd, void> {
-  const opened = await openInside(root, path);
+  const opened = await openInside(root, path, hidden);
   if (opened.kind === 'refused') return { ok: false, note: opened.reason };
   const { file, bytes } = opened;
   try {

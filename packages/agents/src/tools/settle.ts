@@ -12,7 +12,7 @@
 import type { ToolId, ToolPart } from '@holdfast/protocol';
 import type { AgentEvent, Progress, PromptState, RunContext } from '@holdfast/session';
 import { OutputKeeper, type OutputLimits } from './output.ts';
-import type { Toolbox, ToolCall, ToolEnd } from './tool.ts';
+import type { Tool, Toolbox, ToolCall, ToolEnd } from './tool.ts';
 
 export interface PendingCall {
   readonly toolId: ToolId;
@@ -60,10 +60,10 @@ export async function* settleCall(pending: PendingCall, options: SettleOptions):
   if (opened.kind === 'invalid')
     return yield* fail(toolId, `${opened.reason}\nNothing was run. Correct it and call again.`);
 
-  const decision = decide(prompt, toolbox.isAllowed(name) || context.isGranted(name));
+  const decision = decide(prompt, toolbox.isAllowed(name) || context.isGranted(name, tool.needs));
   switch (decision.kind) {
     case 'ask':
-      yield approvalOf(toolId, opened.call, options);
+      yield approvalOf(toolId, tool, opened.call, options);
       return { kind: 'parked' };
     case 'wait':
       return { kind: 'parked' };
@@ -160,7 +160,12 @@ const endEvent = (toolId: ToolId, ok: boolean, output: string, durationMs: numbe
   durationMs,
 });
 
-const approvalOf = (toolId: ToolId, { title, detail }: ToolCall, options: SettleOptions): AgentEvent => ({
+const approvalOf = (
+  toolId: ToolId,
+  { needs = 'tools' }: Tool,
+  { title, detail }: ToolCall,
+  options: SettleOptions,
+): AgentEvent => ({
   type: 'prompt',
   promptId: options.context.promptId(),
   kind: 'approval',
@@ -168,6 +173,7 @@ const approvalOf = (toolId: ToolId, { title, detail }: ToolCall, options: Settle
   detail,
   choices: ['once', 'session', 'always', 'deny'],
   toolId,
+  needs,
   ...(options.approvalDeadlineMs === undefined ? {} : { deadlineMs: options.approvalDeadlineMs }),
 });
 

@@ -7,6 +7,7 @@
  * 3. `run` yields output as it comes. It heeds the signal, and when its generator ends, by whatever way, nothing that it
  *    started is left.
  */
+import type { ApprovalRight } from '@holdfast/protocol';
 import type { RunContext } from '@holdfast/session';
 import { z } from 'zod';
 
@@ -37,6 +38,8 @@ export type OpenedCall =
   | { readonly kind: 'invalid'; readonly reason: string };
 
 export interface Tool extends ToolSpec {
+  /** The right of a subject that allows a call. Default: `tools`. */
+  readonly needs?: ApprovalRight;
   /** Where the caller runs it: the turn waits for its `tool-result` instead of running anything here. */
   readonly isCallers?: boolean;
   readonly open: (input: unknown) => OpenedCall;
@@ -72,14 +75,16 @@ export function createToolbox({ tools, allowed = [] }: ToolboxOptions): Toolbox 
 export function defineTool<T>(definition: {
   readonly name: string;
   readonly description: string;
+  readonly needs?: ApprovalRight;
   readonly input: z.ZodType<T>;
   readonly open: (input: T) => ToolCall;
 }): Tool {
-  const { name, description, input: schema, open } = definition;
+  const { name, description, needs, input: schema, open } = definition;
   const { $schema: _dialect, ...parameters } = z.toJSONSchema(schema);
   return {
     name,
     description,
+    ...(needs === undefined ? {} : { needs }),
     parameters,
     open: (input) => {
       const parsed = schema.safeParse(input);

@@ -17,7 +17,8 @@ export type OpenedFile =
   | { readonly kind: 'open'; readonly file: FileHandle; readonly bytes: number }
   | { readonly kind: 'refused'; readonly reason: string };
 
-export async function openInside(root: string, path: string): Promise<OpenedFile> {
+/** @param hidden folders within the root that are treated as outside of it (the gateway's data) */
+export async function openInside(root: string, path: string, hidden: readonly string[] = []): Promise<OpenedFile> {
   const refused = (why: string): OpenedFile => ({ kind: 'refused', reason: `“${path}” ${why}` });
   if (path.includes('\0')) return refused('is not a path.');
   const wanted = resolve(root, path);
@@ -28,6 +29,7 @@ export async function openInside(root: string, path: string): Promise<OpenedFile
   const expected = await realpath(wanted).catch(() => null);
   if (expected === null) return refused('does not exist.');
   if (!isInside(realRoot, expected)) return refused('leads outside of the workspace.');
+  const realHidden = await Promise.all(hidden.map((place) => realpath(place).catch(() => resolve(place))));
 
   let file: FileHandle;
   try {
@@ -35,22 +37,28 @@ export async function openInside(root: string, path: string): Promise<OpenedFile
   } catch (error) {
     return refused(`cannot be opened: ${error instanceof Error ? error.message : String(error)}`);
   }
-  const why = await whyRefused(file, wanted, realRoot).catch(() => 'cannot be checked.');
+  const why = await whyRefused(file, wanted, realRoot, realHidden).catch(() => 'cannot be checked.');
   if (why === null) return { kind: 'open', file, bytes: (await file.stat()).size };
   await file.close();
   return refused(why);
 }
 
-async function whyRefused(file: FileHandle, wanted: string, realRoot: string): Promise<string | null> {
+async function whyRefused(
+  file: FileHandle,
+  wanted: string,
+  realRoot: string,
+  realHidden: readonly string[],
+): Promise<string | null> {
   const stats = await file.stat();
+  const isVisible = (actual: string): boolean =>
+    isInside(realRoot, actual) && !realHidden.some((place) => isInside(place, actual));
   if (process.platform === 'linux') {
-    const actual = await readlink(`/proc/self/fd/${file.fd}`);
-    if (!isInside(realRoot, actual)) return 'leads outside of the workspace.';
+    if (!isVisible(await readlink(`/proc/self/fd/${file.fd}`))) return 'leads outside of the workspace.';
   } else {
     const actual = await realpath(wanted);
     const there = await stat(actual);
     const isSame = there.ino === stats.ino && there.dev === stats.dev;
-    if (!isSame || !isInside(realRoot, actual)) return 'leads outside of the workspace.';
+    if (!isSame || !isVisible(actual)) return 'leads outside of the workspace.';
   }
   return stats.isFile() ? null : 'is not a regular file.';
 }

@@ -20,6 +20,7 @@
  */
 import { fault, FaultError, type Fault, type Subject } from '@holdfast/protocol';
 import type { Scope } from '@holdfast/protocol/schema';
+import { holds } from './principal.ts';
 import type { Delivery, Log, LogRecord, Subscription } from '@holdfast/log';
 import type { Clock } from '@holdfast/session';
 import { deriveSecret, hashOf, newId, newSecret } from './secret.ts';
@@ -127,6 +128,14 @@ export class TokenStore {
 
   grant(tokenId: string): Grant | undefined {
     return this.#book.grant(tokenId);
+  }
+
+  /** Whether a token of this subject that has not expired holds the scope (R90). Looks at what this node has read of the tokens. */
+  mayUse(subject: Subject, scope: Scope): boolean {
+    const now = this.#clock.now();
+    return this.#book
+      .grants()
+      .some((grant) => grant.subject === subject && (grant.expiresAt ?? Infinity) > now && holds(grant.scopes, scope));
   }
 
   grants(): readonly Grant[] {

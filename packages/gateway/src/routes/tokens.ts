@@ -7,7 +7,7 @@
  */
 import { z } from 'zod';
 import { fault } from '@holdfast/protocol';
-import { issueTokenBody, refreshTokenBody, scopeSchema, startBody } from '@holdfast/protocol/schema';
+import { issueTokenBody, refreshTokenBody, SCOPES, scopeSchema, startBody } from '@holdfast/protocol/schema';
 import { cookieName } from '../auth/door.ts';
 import { isAdmin, mayUse } from '../auth/principal.ts';
 import type { Issued } from '../auth/token-store.ts';
@@ -156,7 +156,7 @@ export function tokenRoutes({ tokens, terminals, config, clock, door, pageUrl }:
       },
       handle: ({ principal }) => {
         const { subject, tokenId = null, expiresAt } = principal;
-        const scopes = (['read', 'write', 'admin'] as const).filter((scope) => mayUse(principal, scope));
+        const scopes = SCOPES.filter((scope) => mayUse(principal, scope));
         return Promise.resolve(
           ok({
             subject,

@@ -8,8 +8,10 @@
 import { z } from 'zod';
 import {
   fault,
+  judge,
   turnIdOf,
   turnIdOfItem,
+  type ApprovalRight,
   type Command,
   type Fault,
   type MessageId,
@@ -31,6 +33,7 @@ import {
   turnOutcomeSchema,
 } from '@holdfast/protocol/schema';
 import type { SessionService } from '@holdfast/session';
+import { approvalRightOf, type Principal } from '../auth/principal.ts';
 import { newId } from '../auth/secret.ts';
 import type { Context } from '../context.ts';
 import { failed, ok, type Reply } from '../http/reply.ts';
@@ -151,17 +154,24 @@ export function turnRoutes({ service }: Context, access: Access): readonly Route
         if (prompt === undefined && !given) return failed(await closedPrompt(service, sessionId, promptId));
         if (prompt?.kind === 'approval' && !prompt.choices.includes(answer))
           return failed(noChoice(promptId, prompt.choices));
-        const receipt = await service.submit(sessionId, {
+        const command = {
           type: 'prompt-answer',
           clientId,
           author: principal.subject,
           promptId,
           answer,
-        });
+          right: approvalRightOf(principal),
+        } as const;
+        // Void as things stand: it is not appended.
+        if (prompt !== undefined && judge(found.view, command).kind === 'void')
+          return failed(approvalRefused(principal, prompt.needs ?? 'tools'));
+        const receipt = await service.submit(sessionId, command);
         if (receipt.kind === 'fault') return failed(receipt.fault);
         const { verdict, seq, duplicate } = receipt;
         if (verdict.kind === 'answered')
           return ok({ promptId, result: 'answered', answer: verdict.answer, seq, duplicate });
+        if (verdict.kind === 'void' && verdict.reason === 'prompt-needs-right')
+          return failed(approvalRefused(principal, prompt?.needs ?? 'tools'));
         return failed(await closedPrompt(service, sessionId, promptId));
       },
     }),
@@ -264,6 +274,18 @@ async function notStopped(
 // ── prompts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /** Rule 2: what is on record of a prompt that is not open. */
+/** R90: a person who may not allow it can refuse it, and is told who can allow it. */
+function approvalRefused({ scopes }: Principal, needs: ApprovalRight): Fault {
+  const why =
+    needs === 'admin'
+      ? 'What it runs is not confined to a sandbox, so only an admin may allow it.'
+      : 'It runs on the machine of the gateway.';
+  return fault(
+    'forbidden',
+    `To allow this needs a token with the scope ${needs}; yours has ${scopes.join(', ')}. ${why} You may answer deny, or ask an admin.`,
+  );
+}
+
 async function closedPrompt(service: SessionService, sessionId: SessionId, promptId: PromptId): Promise<Fault> {
   const found = await service.snapshot(sessionId);
   if (found.kind === 'fault') return found.fault;

@@ -39,6 +39,7 @@ try {
     HOLDFAST_DATA: path.join(dir, 'data'),
     HOLDFAST_WORKSPACE: workspace,
     HOLDFAST_MODEL_TOOLS: 'shell',
+    HOLDFAST_UNSANDBOXED_TOOLS: '1',
   });
   const service: Service = { url: gateway.url, epoch: 0 };
   const people = Array.from({ length: sessions }, (_, n) => new Person(`s_${seed}_${n}`, service, sceneOf(n)));

@@ -68,6 +68,7 @@ export async function crashRun({
     HOLDFAST_DATA: data,
     HOLDFAST_WORKSPACE: workspace,
     HOLDFAST_MODEL_TOOLS: 'shell',
+    HOLDFAST_UNSANDBOXED_TOOLS: '1',
     HOLDFAST_DRAIN_MS: '2000',
     ...(mode === 'kill' ? STEPPED_CLOCK : {}),
   });

@@ -64,6 +64,7 @@ export async function storm({ seed, sessions = 6, onEvent, ...counts }: StormOpt
       HOLDFAST_STORE: database.url,
       HOLDFAST_WORKSPACE: workspace,
       HOLDFAST_MODEL_TOOLS: 'shell',
+      HOLDFAST_UNSANDBOXED_TOOLS: '1',
       HOLDFAST_DRAIN_MS: '2000',
       HOLDFAST_LEASE_MS: String(LEASE_MS),
       ...STEPPED_CLOCK,

@@ -58,7 +58,13 @@ export async function openStand(
     by.port = String(wires[node]?.port);
     return by.href;
   };
-  const base = { HOLDFAST_WORKSPACE: workspace, HOLDFAST_MODEL_TOOLS: 'shell', HOLDFAST_LOG: 'silent', ...env };
+  const base = {
+    HOLDFAST_WORKSPACE: workspace,
+    HOLDFAST_MODEL_TOOLS: 'shell',
+    HOLDFAST_UNSANDBOXED_TOOLS: '1',
+    HOLDFAST_LOG: 'silent',
+    ...env,
+  };
   const nodes = stack.adopt(
     await Nodes.start(count, workspace, (node) => ({ ...base, HOLDFAST_STORE: urlBy(node) })),
     (it) => it.stop(),
