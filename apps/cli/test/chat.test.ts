@@ -1,7 +1,9 @@
 /** `holdfast chat`: by a pipe and by signals, as a script and as a person use it. */
 import { once } from 'node:events';
+import { mkdir } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import { rehearse } from '@holdfast/agents/rehearse';
 import { expect, test } from 'vitest';
 import { environment, run, Running, runJson, temporaryDir } from './holdfast.ts';
@@ -255,7 +257,9 @@ test('without a name it goes on with the session that changed last; --new begins
 
 test('control characters in what an agent says never reach a prompt’s text: they are shown', async () => {
   await using dir = await temporaryDir();
-  await dir.serve({ HOLDFAST_WORKSPACE: dir.path });
+  const workspace = path.join(dir.path, 'work');
+  await mkdir(workspace);
+  await dir.serve({ HOLDFAST_WORKSPACE: workspace });
   const hidden = `/scene tool run="echo harmless \u001B[8m; rm -rf x" rate=2000 tokens=5`;
   const talk = await run(['chat', '--new'], environment(dir.path), `${hidden}\ndeny\n`);
   expect(talk.err).toContain('\\u{1b}[8m; rm -rf x');

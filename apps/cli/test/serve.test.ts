@@ -130,6 +130,14 @@ async function emptyDatabase(dir: string): Promise<string> {
   return file;
 }
 
+test('M7: a workspace that cannot be used is told at the start, with the store closed again', async () => {
+  await using dir = await temporaryDir();
+  for (const workspace of [path.join(dir.path, 'missing'), dir.path]) {
+    const refused = await run(['serve'], environment(dir.path, { HOLDFAST_WORKSPACE: workspace }));
+    expect([refused.code, refused.err]).toEqual([2, expect.stringContaining(`HOLDFAST_WORKSPACE is ${workspace}`)]);
+  }
+});
+
 test('whoever reads the first line alone ends nothing', async () => {
   await using dir = await temporaryDir();
   await using gateway = new Running(['serve'], environment(dir.path));

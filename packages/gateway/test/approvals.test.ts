@@ -109,3 +109,15 @@ test('M7: a workspace that is not there, or is the data directory, is refused at
   await expect(openApi({ workspace: join(dir, 'missing') })).rejects.toThrow('which is no directory');
   await expect(openApi({ workspace: dir, data: dir })).rejects.toThrow('the data directory itself');
 });
+
+test('R96: an approval shows each character of its command, at the API and so at every door', async () => {
+  const api = await openApi({ workspace: workspace(), sandbox: 'off' });
+  const { token } = await api.issue('ann', 'write');
+  const { prompt } = await openPrompt(
+    api,
+    token,
+    `/scene tool run="ls \u202Ecod.sh\u200B${' '.repeat(90)}; rm x" rate=5000 tokens=3`,
+  );
+  expect(prompt.detail).toContain('ls \\u{202e}cod.sh\\u{200b} \\{90 blanks} ; rm x');
+  expect(prompt.detail).not.toMatch(/\p{Cf}/u);
+});

@@ -20,6 +20,7 @@ import {
   type SessionId,
   type Usage,
   type View,
+  visible,
 } from '@holdfast/protocol';
 import { checkEnd, checkEvent, endOfThrow, startAgent } from './agent-fault.ts';
 import type { Agent, AgentEvent, BlobSink, PromptState, RunContext, RunEnd, RunInput } from './agent.ts';
@@ -225,7 +226,9 @@ export class Run {
     const tool = toolId === undefined ? {} : { toolId };
     // An agent that does not say what it is about to do is taken to run something here.
     const right = kind === 'approval' ? { needs: needs ?? 'tools' } : {};
-    const shown = { promptId, kind, title, detail, choices, deadlineAt, ...tool, ...right };
+    // R96: at the source, so that every door shows what will run.
+    const words = kind === 'approval' ? { title: visible(title), detail: visible(detail) } : { title, detail };
+    const shown = { promptId, kind, ...words, choices, deadlineAt, ...tool, ...right };
     return { type: 'prompt-open', turnId: this.turnId, ...shown };
   }
 

@@ -37,7 +37,9 @@ export function Prompt({ part, open, onAnswer }: PromptProps): ReactNode {
         <span className="card-title">{title}</span>
         {isOpen && open.deadlineAt !== null ? <Deadline at={open.deadlineAt} /> : null}
       </div>
-      {detail === '' ? null : <p className="prompt-detail">{detail}</p>}
+      {detail === '' ? null : (
+        <p className={kind === 'approval' ? 'prompt-detail is-code' : 'prompt-detail'}>{detail}</p>
+      )}
       {isOpen ? <Choices part={part} onAnswer={onAnswer} /> : <Recorded part={part} open={open} />}
     </section>
   );

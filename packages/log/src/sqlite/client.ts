@@ -38,9 +38,7 @@ export class WorkerClient<C, N = never> {
     this.#onAnswers = onAnswers;
     worker.on('message', (answers: readonly Answer[]) => this.#take(answers));
     worker.on('error', (error: Error) => this.#die(error));
-    worker.on('exit', () =>
-      this.#die(new FaultError(fault('shutting-down', 'The log was closed. Open it again to go on.'))),
-    );
+    worker.on('exit', () => this.#die(closed()));
     worker.unref();
   }
 
@@ -77,6 +75,9 @@ export class WorkerClient<C, N = never> {
   }
 
   async close(): Promise<void> {
+    this.#dead ??= closed();
+    // Its exit is waited for: a process with nothing else to do would end before it.
+    this.#worker.ref();
     await this.#worker.terminate();
   }
 
@@ -106,7 +107,7 @@ export class WorkerClient<C, N = never> {
       if ('value' in answer) waiting?.resolve(answer.value);
       else waiting?.reject('fault' in answer ? new FaultError(answer.fault) : new Error(answer.bug));
     }
-    if (this.#waiting.size === 0) this.#worker.unref();
+    if (this.#waiting.size === 0 && this.#dead === undefined) this.#worker.unref();
   }
 
   #die(error: Error): void {
@@ -115,3 +116,5 @@ export class WorkerClient<C, N = never> {
     this.#waiting.clear();
   }
 }
+
+const closed = (): FaultError => new FaultError(fault('shutting-down', 'The log was closed. Open it again to go on.'));
