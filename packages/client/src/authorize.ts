@@ -4,6 +4,7 @@
  * P1. The 401 is let go of (its body read to the end, so that its socket can be used again), one refresh runs, the request
  *     goes out once more on the same connection. A second 401 is `auth-refused`, as is a refused refresh; a refresh that did
  *     not get through is `auth-unavailable`, worth a retry.
+ *     Who ends the open, by its signal or by closing the connection, does not wait for the refresh (R114).
  * P2. Nothing else is retried here: who calls decides, by the fault's advice.
  */
 import { fault, FaultError, type Fault } from '@holdfast/protocol/fault';
@@ -27,7 +28,7 @@ export async function authorized<T extends { readonly status: number }>(
   if (first.status !== 401 || credentials === undefined) return { ...first, token };
 
   await letGo?.(first);
-  const outcome = await untilAborted(credentials.refresh(token), signal);
+  const outcome = await untilAborted(credentials.refresh(token, signal), signal);
   if (outcome.kind !== 'renewed') throw new FaultError(outcome.fault);
   const second = await open(headersOf(outcome.token));
   if (second.status !== 401) return { ...second, token: outcome.token };

@@ -25,7 +25,6 @@ import type {
   TurnEndNotice,
   UploadOptions,
 } from './api.ts';
-import { Attachments } from './attachment.ts';
 import type { BtwClient } from './btw.ts';
 import { Cell } from './cell.ts';
 import { systemClock } from './clock.ts';
@@ -42,9 +41,9 @@ import { Outbox } from './outbox.ts';
 import { memoryOutbox } from './outbox-store.ts';
 import type { Ports } from './ports.ts';
 import { systemRandom } from './random.ts';
-import type { RecoveryPace } from './recovery-pace.ts';
 import { CLOSED, Requests } from './requests.ts';
 import { LiveSession, type SessionContext } from './session.ts';
+import type { Recoveries } from './session-recovery.ts';
 import { LiveSessionList } from './session-list.ts';
 import { share } from './share.ts';
 import type { Streams } from './streams.ts';
@@ -259,12 +258,15 @@ class Client implements HoldfastClient {
   }
 
   #makeContext(ports: Ports, frames: SessionContext['frames'], onError: (error: unknown) => void): SessionContext {
+    // No function of this scope, which knows `this` (rule 4): a recovery outlives a client that was dropped.
+    const own = { requests: this.#requests, list: this.sessions, ports, onError };
+    let recoveries: Recoveries | undefined;
     return {
       requests: this.#requests,
       streams: this.#streams,
       outbox: this.#outbox,
       ports,
-      recoveryOf: Client.#recoveries(this.#requests, this.sessions, ports, onError),
+      recoveryOf: (model) => (recoveries ??= liveIfThere()?.openRecoveries(own))?.(model),
       frames,
       lingerMs: this.#options.lingerMs ?? LINGER_MS,
       connectionOf: (state) => this.#connectionOf(state),
@@ -277,24 +279,6 @@ class Client implements HoldfastClient {
       },
       onLinger: (session) => this.#linger(session),
       closed: () => this.#closed,
-    };
-  }
-
-  /** Apart from all that knows `this` (rule 4): a recovery outlives a client that was dropped, until its next answer. */
-  static #recoveries(
-    requests: Requests,
-    list: LiveSessionList,
-    ports: Ports,
-    onError: (error: unknown) => void,
-  ): SessionContext['recoveryOf'] {
-    const attachments = new Attachments();
-    let pace: RecoveryPace | undefined;
-    return (model) => {
-      const part = liveIfThere();
-      if (part === undefined) return undefined;
-      pace ??= new part.RecoveryPace(ports.clock);
-      const learn = (summary: SessionSummary): void => list.learn(summary);
-      return new part.SessionRecovery({ model, attachments, requests, ports, pace, learn, onError });
     };
   }
 

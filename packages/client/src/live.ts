@@ -17,8 +17,7 @@ import { openEachStream, openOneStream, type Streams, type StreamsOptions } from
 export * as actions from './actions.ts';
 export { fold } from '@holdfast/protocol/fold';
 export { interrupted } from './interrupted.ts';
-export { RecoveryPace } from './recovery-pace.ts';
-export { SessionRecovery } from './session-recovery.ts';
+export { openRecoveries } from './session-recovery.ts';
 
 export interface LiveOptions
   extends

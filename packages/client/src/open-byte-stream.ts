@@ -32,6 +32,8 @@ export const openByteStream: OpenByteStream = /* @__PURE__ */ openByteStreamOver
 function ownConnection(makeTransport: () => Transport): Connection {
   return {
     closed: false,
+    // Nothing else can close it.
+    onClose: () => () => undefined,
     send(request, sink) {
       const transport = makeTransport();
       const connection = transport.open();

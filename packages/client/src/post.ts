@@ -1,5 +1,5 @@
 /** Byte streams that survive one expired token (A10, `authorize.ts`). */
-import { authorized } from './authorize.ts';
+import { authorized, onAbort } from './authorize.ts';
 import { openByteStream, type ByteStreamRequest, type ByteStreamResponse } from './byte-stream.ts';
 import { systemClock } from './clock.ts';
 import type { Credentials } from './credentials.ts';
@@ -33,12 +33,15 @@ export function openWithCredentials(
   request: ByteStreamRequest,
   credentials?: Credentials,
 ): Promise<AuthorizedResponse> {
+  const ended = new AbortController();
+  const end = (): void => ended.abort();
+  const ends = [connection.onClose(end), request.signal === undefined ? end : onAbort(request.signal, end)];
   return authorized(
     credentials,
-    request.signal,
+    ended.signal,
     (authorization) => openByteStream(connection, { ...request, headers: { ...request.headers, ...authorization } }),
     drain,
-  );
+  ).finally(() => ends.forEach((unlisten) => unlisten()));
 }
 
 const DRAIN_BYTES_MAX = 65_536;

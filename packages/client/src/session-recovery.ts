@@ -18,12 +18,13 @@ import type { SnapshotFrame } from '@holdfast/protocol/sse';
 import type { SessionSummary } from '@holdfast/protocol/summary';
 import type { Part, View } from '@holdfast/protocol/view';
 
-import type { Attachment, Attachments } from './attachment.ts';
+import { Attachments, type Attachment } from './attachment.ts';
 import type { StreamState } from './event-stream.ts';
 import type { Ports, Timer } from './ports.ts';
-import type { RecoveryPace } from './recovery-pace.ts';
+import { RecoveryPace } from './recovery-pace.ts';
 import { startRecovery, type Recovery, type RunStanding, type SettlePort, type SettledTranscript } from './recovery.ts';
 import type { Requests } from './requests.ts';
+import type { LiveSessionList } from './session-list.ts';
 import type { SessionModel } from './session-model.ts';
 import { weakly } from './weakly.ts';
 
@@ -34,15 +35,26 @@ type Snapshot = Pick<SnapshotFrame, 'view' | 'cursor'> & { readonly session?: Se
 /** The turn that is recovered; null: whatever becomes of the queue. */
 type Subject = TurnId | null;
 
-export interface SessionRecoveryOptions {
-  readonly model: SessionModel;
-  readonly attachments: Attachments;
+export interface RecoveriesOptions {
   readonly requests: Requests;
   readonly ports: Ports;
-  readonly pace: RecoveryPace;
-  /** The session's row in the list, as the gateway has it now. */
-  learn(summary: SessionSummary): void;
+  /** Its rows are as new as what is restored (E5). */
+  readonly list: Pick<LiveSessionList, 'learn'>;
   onError(error: unknown): void;
+}
+
+export type Recoveries = (model: SessionModel) => SessionRecovery;
+
+/** For the sessions of one client (rule 3). */
+export function openRecoveries(options: RecoveriesOptions): Recoveries {
+  const shared = { ...options, attachments: new Attachments(), pace: new RecoveryPace(options.ports.clock) };
+  return (model) => new SessionRecovery({ ...shared, model });
+}
+
+interface SessionRecoveryOptions extends RecoveriesOptions {
+  readonly model: SessionModel;
+  readonly attachments: Attachments;
+  readonly pace: RecoveryPace;
 }
 
 export class SessionRecovery {
@@ -141,7 +153,7 @@ export class SessionRecovery {
 
   #restore(snapshot: Snapshot): void {
     this.#options.model.snapshot(snapshot);
-    if (snapshot.session !== undefined) this.#options.learn(snapshot.session);
+    if (snapshot.session !== undefined) this.#options.list.learn(snapshot.session);
   }
 
   #ended(recovery: Recovery, subject: Subject): void {

@@ -22,6 +22,8 @@ import type { ResponseHeaders, Wire, WireConnection, WireExchange, WireRequest, 
 /** Where a request can be made: an owned connection, or the shared pool of short ones. */
 export interface Connection {
   readonly closed: boolean;
+  /** Calls back once when it is closed. @returns the end of listening. */
+  onClose(callback: () => void): () => void;
   /** For `openByteStream`, which is what one calls. On a closed connection the sink hears `cancelled`. */
   send(request: WireRequest, sink: WireSink): WireExchange;
 }
@@ -49,6 +51,7 @@ class ScopedConnection implements OwnedConnection {
   readonly #wire: WireConnection;
   /** The requests under way: closing tells them. */
   readonly #running = new Set<Running>();
+  readonly #listeners = new Set<() => void>();
   #closed = false;
 
   constructor(wire: WireConnection) {
@@ -69,9 +72,15 @@ class ScopedConnection implements OwnedConnection {
     return running;
   }
 
+  onClose(callback: () => void): () => void {
+    this.#listeners.add(callback);
+    return () => this.#listeners.delete(callback);
+  }
+
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
+    for (const callback of this.#listeners) callback();
     for (const running of this.#running) {
       running.cancel();
       running.fail(CLOSED);

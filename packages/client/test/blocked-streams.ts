@@ -63,6 +63,7 @@ export function blockedTransport(inner: Transport): BlockedTransport {
     close: () => inner.close(),
     short: {
       closed: false,
+      onClose: (callback) => inner.short.onClose(callback),
       send: (request, sink) => {
         blocked.asked.push(`${request.method} ${new URL(request.url).pathname}`);
         return later(blocked.plain, sink) ?? inner.short.send(request, sink);
@@ -78,6 +79,7 @@ export function blockedTransport(inner: Transport): BlockedTransport {
         get closed() {
           return connection.closed;
         },
+        onClose: (callback) => connection.onClose(callback),
         close: () => connection.close(),
         [Symbol.asyncDispose]: () => connection[Symbol.asyncDispose](),
       };

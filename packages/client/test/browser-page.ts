@@ -145,6 +145,17 @@ const page = {
     return status;
   },
 
+  /** A refresh that hangs while it holds the lock of all tabs. @returns how it ends. */
+  async refreshThatHangs(refreshMs: number): Promise<string> {
+    const credentials = createCredentials({
+      store: { get: () => 'stale', set() {} },
+      refresh: () => new Promise(() => {}),
+      refreshMs,
+    });
+    const outcome = await credentials.refresh('stale');
+    return outcome.kind === 'renewed' ? 'renewed' : outcome.fault.kind;
+  },
+
   /** A token that all tabs share; the refresh is the server's to count. @returns the token afterwards. */
   async refresh(stale: string): Promise<string | undefined> {
     const transport = fetchTransport();

@@ -110,3 +110,14 @@ test('R47: two tabs that find the token stale at once refresh it once, by a Web 
   expect(facts.requests).toBe(1);
   await context.close();
 });
+
+test('R114: a refresh that hangs in one tab does not hold the lock of the others', async () => {
+  const context = await browser.newContext();
+  const [hanging, waiting] = await Promise.all([context.newPage(), context.newPage()]);
+  await Promise.all([hanging, waiting].map((tab) => tab.goto(`http://localhost:${server.port}/`)));
+  const hung = hanging.evaluate(() => page.refreshThatHangs(1_000));
+  await expect.poll(() => hanging.evaluate(async () => (await navigator.locks.query()).held?.length)).toBe(1);
+  expect(await waiting.evaluate(() => page.refresh('stale'))).toBe('fresh');
+  expect(await hung).toBe('auth-unavailable');
+  await context.close();
+});
