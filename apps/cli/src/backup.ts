@@ -2,7 +2,7 @@
  * `holdfast backup`, `holdfast restore`: everything of one moment as one file, and back.
  *
  * 1. A backup reads beside a running gateway, and nobody waits for it. It appears under its name when it is whole and on the disk,
- *    and only its user can read it: it holds every conversation.
+ *    and only its user can read it: it holds every conversation. It is reported when it was read as a restore would read it (R91).
  * 2. A restore needs the gateway to be down, looks at all of the backup first, and keeps what it replaces.
  */
 import { constants, existsSync } from 'node:fs';
@@ -14,14 +14,11 @@ import { fault, FaultError } from '@holdfast/protocol/fault';
 import { readConfig } from './config.ts';
 import { badInput } from './failure.ts';
 
-const PRIVATE = 0o077;
-
 export async function backup(file: string): Promise<void> {
   const { data } = embedded();
   const target = path.resolve(file);
   if (existsSync(target)) throw badInput(`${target} exists. A backup replaces nothing: name another file.`);
   const draft = `${target}.part`;
-  process.umask(PRIVATE);
   await access(path.dirname(target), constants.W_OK);
   await rm(draft, { force: true });
   try {

@@ -161,6 +161,56 @@ test('backup while it runs, restore after it: the same sessions, and what was re
   expect(await run(['tail', 's_kept', '--no-follow'], env)).toEqual(before);
 });
 
+test('R91, P6: attachments of every type are no damage: the doctor is content, and a backup restores them byte for byte', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  const attachments = [
+    ['application/json', JSON.stringify(Array.from({ length: 40_000 }, (_, n) => `item ${n}`))],
+    ['application/json', 'holds no JSON'],
+    ['application/json', ''],
+    ['text/plain', 'session/x'],
+    ['image/png', '\u0000\u0001'],
+  ] as const;
+  expect(attachments[0][1].length).toBeGreaterThan(400_000);
+  const upload = async (type: string, body: string) => {
+    const headers = { authorization: `Bearer ${gateway.token}`, 'content-type': type };
+    const reply = await fetch(`${gateway.url}/v1/blobs`, { method: 'POST', headers, body });
+    return ((await reply.json()) as { readonly hash: string }).hash;
+  };
+  const hashes = await Promise.all(attachments.map(([type, body]) => upload(type, body)));
+  await run(['chat', 's_1', '--new'], env, `${scene}\n`);
+  const found = await runJson<Finding>(['doctor'], env);
+  expect(finding(found, 'database')).toMatchObject({ finding: 'good' });
+  const file = path.join(dir.path, 'kept.db');
+  expect(await run(['backup', file], env)).toMatchObject({ code: 0 });
+  await gateway.end('SIGTERM');
+  expect(await run(['restore', file], env)).toMatchObject({ code: 0 });
+  const later = await dir.serve();
+  for (const [n, hash] of hashes.entries()) {
+    const headers = { authorization: `Bearer ${later.token}` };
+    const reply = await fetch(`${later.url}/v1/blobs/${hash}`, { headers });
+    expect(await reply.text()).toBe(attachments[n]![1]);
+  }
+});
+
+test('R91, P6: a backup that could not be restored is not reported, and is not left under its name', async () => {
+  await using dir = await temporaryDir();
+  const env = environment(dir.path);
+  const gateway = await dir.serve();
+  await run(['chat', 's_1', '--new'], env, `${scene}\n`);
+  await gateway.end('SIGTERM');
+  const db = new Database(path.join(dir.path, 'holdfast.db'));
+  db.prepare("UPDATE records SET body = x'7b22' WHERE seq = 3").run();
+  db.close();
+  const file = path.join(dir.path, 'kept.db');
+  const { code, out, err } = await run(['backup', file], env);
+  expect(code).not.toBe(0);
+  expect(out).toBe('');
+  expect(err).toContain('session/s_1: record 3 cannot be read');
+  expect((await readdir(dir.path)).filter((name) => name.startsWith('kept'))).toEqual([]);
+});
+
 test('R60: after a restore, a cursor of what is no more is told so; one of what is there goes on', async () => {
   await using dir = await temporaryDir();
   const env = environment(dir.path);

@@ -5,10 +5,13 @@
 import { mkdir } from 'node:fs/promises';
 import { systemClock, type Log } from '@holdfast/log';
 import { newId } from './auth/secret.ts';
+import type { SqliteLog } from '@holdfast/log/sqlite';
 import type { Config } from './config-table.ts';
 
 export interface OpenedLog {
   readonly log: Log;
+  /** What the operator should know of the store, in words. */
+  readonly remarks?: readonly string[];
   /** Says in the store who has it and where, for whoever comes second. */
   readonly announce?: (url: string) => Promise<void>;
 }
@@ -27,7 +30,12 @@ export async function openLog({ store, data }: Pick<Config, 'store' | 'data'>): 
       await mkdir(data, { recursive: true, mode: 0o700 });
       const { openSqliteLog } = await import('@holdfast/log/sqlite');
       const log = await openSqliteLog({ dir: data });
-      return { log, announce: (url) => log.announce(url) };
+      return { log, announce: (url) => log.announce(url), remarks: log.looseRights.map(remarkOn) };
     }
   }
 }
+
+const remarkOn = ({ place, mended }: SqliteLog['looseRights'][number]): string =>
+  mended
+    ? `${place} was open to other users of this machine; it is closed to them now.`
+    : `${place} is open to other users of this machine, with every conversation in it, and belongs to another user. Let its owner run: chmod -R go= ${place}`;

@@ -62,8 +62,13 @@ const BUILD = '0.1.0';
 export async function openParts(config: Config, options: GatewayOptions, closers: Closer[]): Promise<Parts> {
   const { clock = systemClock, build = BUILD, logger = createLogger(config.log) } = options;
   const onError = (error: unknown): void => logger.error({ error: withoutSecrets(textOf(error)) }, 'error');
-  const { log, announce }: OpenedLog = options.log === undefined ? await openLog(config) : { log: options.log };
+  const {
+    log,
+    announce,
+    remarks = [],
+  }: OpenedLog = options.log === undefined ? await openLog(config) : { log: options.log };
   if (options.log === undefined) closers.unshift(() => log.close());
+  for (const remark of remarks) logger.warn({ remark }, 'data');
   const tokens = await TokenStore.open(log, clock, timesOf(config));
   closers.unshift(() => tokens.close());
   const opened = agentsOf(config, options);

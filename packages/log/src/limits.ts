@@ -1,5 +1,5 @@
 /** The bounds that every store keeps; the port's documentation names them. */
-import type { ReadRange } from './port.ts';
+import type { ReadRange, StreamName } from './port.ts';
 
 export const streamNameLengthMax = 512;
 const readLimitMax = 10_000;
@@ -28,3 +28,6 @@ export function checkStreamName(stream: string): void {
     throw new RangeError(`A stream's name has 1 to ${streamNameLengthMax} characters; this one has ${stream.length}.`);
   }
 }
+
+/** What kind of stream it is: the first part of its name. */
+export const kindOf = (stream: StreamName): string => stream.slice(0, Math.max(0, stream.indexOf('/')));

@@ -28,6 +28,7 @@ import { logRecord, logRecords } from './record.ts';
 import { WorkerClient, type Noted } from './sqlite/client.ts';
 import { OWNER_FILE } from './sqlite/files.ts';
 import { backUpDirectory, type BackupProgress } from './sqlite/offline.ts';
+import { findLoose, type LooseRights } from './sqlite/private.ts';
 import type { FlatAppend, ReaderCall, WriterCall } from './sqlite/messages.ts';
 import type { LogUsage } from './sqlite/reader-store.ts';
 import type { FlatPage } from './sqlite/reader-worker.ts';
@@ -46,6 +47,8 @@ export interface SqliteLogOptions {
 }
 
 export interface SqliteLog extends Log {
+  /** What other users of the machine could open when this was opened. */
+  readonly looseRights: readonly LooseRights[];
   /** Says in the data directory who has it, for whoever comes second. */
   announce(url: string): Promise<void>;
   /** What is wrong with the database, in words; empty: nothing. Reads all of it. */
@@ -69,6 +72,7 @@ interface Note {
 /** @throws FaultError: the directory is in use, or its database is corrupt, foreign or newer; nothing was touched then. */
 export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptions): Promise<SqliteLog> {
   const now = (): number => clock.now();
+  const loose = findLoose(dir);
   const watchers = new Set<() => void>();
   const hub: Hub = new Hub({
     read: (stream, range) => read(stream, range),
@@ -92,6 +96,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
     throw error;
   });
   await writeOwner(dir, {});
+  const stillLoose = new Set(findLoose(dir));
   let isClosing = false;
 
   const read = async (stream: StreamName, range: Parameters<Log['read']>[1]): Promise<ReadVerdict> => {
@@ -122,6 +127,7 @@ export async function openSqliteLog({ dir, clock = systemClock }: SqliteLogOptio
   };
 
   return {
+    looseRights: [...new Set([...loose, ...stillLoose])].map((place) => ({ place, mended: !stillLoose.has(place) })),
     rows,
     consumers: {
       acquire: (stream, consumer, holder) => writer.call({ op: 'acquire', stream, consumer, holder }),

@@ -320,7 +320,9 @@ test('a source with a damaged page says so, and is no bug', async () => {
   await writeFile(file, bytesOfFile);
   const moved = moving(openSqliteSource(dir), openSqliteTarget(newDir()));
   await expect(moved).rejects.toMatchObject({ fault: { kind: 'storage-unavailable' } });
-  await expect(moved).rejects.toThrow(/holdfast\.db cannot be used .* restore a backup|is damaged/);
+  await expect(moved).rejects.toThrow(
+    /holdfast\.db cannot be used .* restore a backup|is damaged|is not a readable SQLite database/,
+  );
 });
 
 test('it refuses a source in use, a target that holds something, and a draft of something else', async () => {

@@ -7,6 +7,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fault, FaultError } from '@holdfast/protocol';
 import { LOCK_FILE, OWNER_FILE } from './files.ts';
+import { makePrivate } from './private.ts';
 import { ofDatabase } from './refusal.ts';
 
 export interface Owner {
@@ -18,6 +19,7 @@ export interface Owner {
 export function holdLock(dir: string): { release(): void } {
   let db: Database.Database | undefined;
   try {
+    makePrivate(path.join(dir, LOCK_FILE));
     db = new Database(path.join(dir, LOCK_FILE), { timeout: 0 });
     db.pragma('journal_mode = MEMORY');
     db.exec('BEGIN EXCLUSIVE');

@@ -22,9 +22,9 @@ export interface BackupProgress {
 const PROGRESS_MS = 200;
 
 /**
- * Writes the database of one moment to a new file, while work goes on.
+ * Writes the database of one moment to a new file, while work goes on, and reads it as a restore does.
  *
- * @throws FaultError where there is no database, or the target exists
+ * @throws FaultError if there is no database, the target exists, or the copy could not be restored (it stays, for a look at it)
  */
 export async function backUpDirectory(
   dir: string,
@@ -41,7 +41,10 @@ export async function backUpDirectory(
   const worker = new Worker(new URL('backup-worker.ts', import.meta.url), { workerData: { dir, target } });
   const end = new AbortController();
   const done = new Promise<void>((resolve, reject) => {
-    worker.once('message', () => resolve());
+    worker.once('message', (problems: readonly string[]) => {
+      if (problems.length === 0) resolve();
+      else reject(new FaultError(fault('storage-unavailable', unusable(dir, problems))));
+    });
     worker.once('error', (error) => reject(ofDatabase(target, error)));
   }).finally(() => end.abort());
   await Promise.all([
@@ -49,6 +52,9 @@ export async function backUpDirectory(
     onProgress === undefined ? undefined : watchFile(target, end.signal, (bytes) => onProgress({ bytes, ofBytes })),
   ]);
 }
+
+const unusable = (dir: string, problems: readonly string[]): string =>
+  `The backup could not be restored, so it counts for nothing: the database in ${dir} is damaged (${problems.slice(0, 5).join('; ')}). Keep a copy of ${dir}, then restore an earlier backup.`;
 
 async function watchFile(file: string, end: AbortSignal, onSize: (bytes: number) => void): Promise<void> {
   while (!end.aborted) {

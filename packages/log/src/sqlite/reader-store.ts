@@ -11,10 +11,10 @@ import { PAGE_BYTES_MAX, PAGE_RECORDS_MAX, packPage, unpackPage } from '../page.
 import type { LogRecord, ReadRange, ReadVerdict, StreamName, StreamState } from '../port.ts';
 import { logRecord } from '../record.ts';
 import { stateOf } from '../stream-row.ts';
+import { checkLog } from './check.ts';
 import { RowReader } from './rows.ts';
 import type { SqliteStreamRow } from './stream-row.ts';
 
-const decoder = new TextDecoder();
 /** Fewer records than this are not worth a page. */
 const PACK_RECORDS_MIN = 32;
 
@@ -112,41 +112,7 @@ export class ReaderStore {
 
   /** What is wrong with the database, in words; empty: nothing. */
   check(): readonly string[] {
-    const integrity = (this.#db.pragma('integrity_check') as readonly { readonly integrity_check: string }[])
-      .map((row) => row.integrity_check)
-      .filter((text) => text !== 'ok');
-    const holes = this.#statements.holes.all() as readonly {
-      readonly name: string;
-      readonly head: number;
-      readonly floor: number;
-      readonly kept: number;
-    }[];
-    return [
-      ...integrity,
-      ...holes.map(
-        ({ name, head, floor, kept }) =>
-          `${name}: ${kept} records are there; there should be those from ${floor + 1} to ${head}`,
-      ),
-      ...this.#unreadable(),
-    ];
-  }
-
-  /** The first record of each JSON stream that is no JSON: a page's checksum does not tell. */
-  *#unreadable(): Generator<string> {
-    for (const row of this.#statements.jsonStreams.all() as readonly SqliteStreamRow[]) {
-      let seq = row.floor;
-      try {
-        for (let records = this.#records(row, { after: seq }); records.length > 0;) {
-          for (const record of records) {
-            JSON.parse(decoder.decode(record.bytes));
-            seq = record.seq;
-          }
-          records = this.#records(row, { after: seq });
-        }
-      } catch {
-        yield `${row.name}: record ${seq + 1} cannot be read`;
-      }
-    }
+    return checkLog(this.#db, (row, after) => this.#records(row, { after }));
   }
 
   usage(): LogUsage {
@@ -229,18 +195,7 @@ const LIVING = 's.deleted = 0 AND coalesce(s.expires_at > :now, 1) AND coalesce(
 function prepare(
   db: Database,
 ): Readonly<
-  Record<
-    | 'findStream'
-    | 'findKey'
-    | 'recordsAfter'
-    | 'pageAfter'
-    | 'pending'
-    | 'nextWake'
-    | 'holes'
-    | 'jsonStreams'
-    | 'count',
-    Statement
-  >
+  Record<'findStream' | 'findKey' | 'recordsAfter' | 'pageAfter' | 'pending' | 'nextWake' | 'count', Statement>
 > {
   return {
     findStream: db.prepare('SELECT * FROM streams WHERE name = ?'),
@@ -262,17 +217,6 @@ function prepare(
     ),
     nextWake: db.prepare(
       `SELECT min(c.wake_at) AS wake FROM consumers c JOIN streams s ON s.id = c.stream_id WHERE c.name = :consumer AND c.wake_at IS NOT NULL AND ${LIVING} AND ${FREE}`,
-    ),
-    jsonStreams: db.prepare(
-      `SELECT * FROM streams WHERE deleted = 0 AND content_type = 'application/json' ORDER BY id`,
-    ),
-    holes: db.prepare(
-      `SELECT name, head, floor, kept FROM (
-         SELECT s.name, s.head, s.floor,
-           (SELECT count(*) FROM records r WHERE r.stream_id = s.id AND r.seq > s.floor AND r.seq <= s.head)
-           + (SELECT coalesce(sum(p.last - max(p.first, s.floor + 1) + 1), 0) FROM pages p WHERE p.stream_id = s.id AND p.last > s.floor) AS kept
-         FROM streams s WHERE s.deleted = 0
-       ) WHERE kept <> head - floor LIMIT 20`,
     ),
     count: db.prepare('SELECT count(*) AS streams FROM streams WHERE deleted = 0'),
   };

@@ -6,12 +6,13 @@
  * 3. What was there is moved aside, never removed. The new database appears whole, by a rename.
  */
 import { constants, existsSync } from 'node:fs';
-import { copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, open, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { fault, FaultError } from '@holdfast/protocol';
 import { DATABASE_FILE } from './files.ts';
 import { holdLock } from './lock.ts';
 import { checkFile } from './offline.ts';
+import { makePrivate } from './private.ts';
 
 const COMPANIONS = ['', '-wal', '-shm'] as const;
 const KEPT_MAX = 1_000;
@@ -37,7 +38,9 @@ export async function restoreDirectory(backup: string, dir: string): Promise<{ r
 async function replace(backup: string, database: string): Promise<{ readonly kept: string | undefined }> {
   const draft = `${database}.part`;
   await rm(draft, { force: true });
+  makePrivate(draft);
   await copyFile(backup, draft, constants.COPYFILE_FICLONE);
+  await chmod(draft, 0o600);
   await toDisk(draft);
   const kept = existsSync(database) ? freeName(database) : undefined;
   if (kept !== undefined)

@@ -4,15 +4,22 @@
  * 1. A database that is not ours, corrupt, or of a newer Holdfast is refused before anything is written to it.
  * 2. WAL with `synchronous=FULL`: a commit is on the disk before it is answered. `auto_vacuum=INCREMENTAL` has to be set
  *    before the first table. What can be a constraint is one.
+ * 3. Each migration says the oldest schema version whose code can work on what it leaves (decision 15): a version starts if all migrations
+ *    that it does not know serve it. What older code does not notice, such as an index, has no number and is made at opening.
  */
 import Database from 'better-sqlite3';
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { fault, FaultError } from '@holdfast/protocol';
+import { makePrivate } from './private.ts';
 
 const APPLICATION_ID = 0x48_46_4c_47;
 
-const MIGRATIONS: readonly string[] = [
-  `
+export interface Migration {
+  readonly serves: number;
+  readonly sql: string;
+}
+
+const FIRST = `
   CREATE TABLE streams (
     id INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
@@ -97,16 +104,25 @@ const MIGRATIONS: readonly string[] = [
   CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT, WITHOUT ROWID;
   INSERT INTO counters VALUES ('rev', 0);
   CREATE VIRTUAL TABLE row_words USING fts5 (words, content='', contentless_delete=1, tokenize='ascii');
-  `,
-];
+`;
+
+const MIGRATIONS: readonly Migration[] = [{ serves: 1, sql: FIRST }];
+
+/** Rule 3. `rows_by_stream` is partial as the query of a list is. */
+const BESIDE = `
+  CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY, serves INTEGER NOT NULL) STRICT;
+  CREATE INDEX IF NOT EXISTS rows_by_stream ON rows (stream_id, tbl, ord) WHERE value IS NOT NULL;
+`;
 
 const refusal = (file: string, why: string, cure: string): FaultError =>
   new FaultError(fault('storage-unavailable', `${file} ${why} It was left untouched. ${cure}`));
 
 /** Opens the writer's connection; makes the database where there is none. @throws FaultError (rule 1) */
-export function openWriterDatabase(file: string): Database.Database {
-  const isNew = !existsSync(file);
-  if (!isNew) refuseForeign(file);
+export function openWriterDatabase(file: string, migrations: readonly Migration[] = MIGRATIONS): Database.Database {
+  if (existsSync(file)) refuseForeign(file, migrations.length);
+  makePrivate(file);
+  // A start that was broken off leaves an empty file.
+  const isNew = statSync(file).size === 0;
   const db = new Database(file);
   if (isNew) db.pragma('auto_vacuum = INCREMENTAL');
   db.pragma('journal_mode = WAL');
@@ -114,7 +130,7 @@ export function openWriterDatabase(file: string): Database.Database {
   db.pragma('cache_size = -65536');
   db.pragma('wal_autocheckpoint = 10000');
   db.pragma('secure_delete = ON');
-  migrate(db);
+  migrate(db, migrations);
   return db;
 }
 
@@ -127,8 +143,9 @@ export function openReaderDatabase(file: string): Database.Database {
 }
 
 /** @throws FaultError (rule 1) */
-export function refuseForeign(file: string): void {
+export function refuseForeign(file: string, known: number = MIGRATIONS.length): void {
   let version: unknown;
+  let oldest = 0;
   let application: unknown;
   try {
     const db = new Database(file, { readonly: true });
@@ -136,6 +153,7 @@ export function refuseForeign(file: string): void {
       version = db.pragma('user_version', { simple: true });
       application = db.pragma('application_id', { simple: true });
       db.prepare('SELECT count(*) FROM sqlite_schema').get();
+      oldest = oldestServed(db, known);
     } finally {
       db.close();
     }
@@ -154,10 +172,10 @@ export function refuseForeign(file: string): void {
       'Give Holdfast a data directory of its own (HOLDFAST_DATA).',
     );
   }
-  if (Number(version) > MIGRATIONS.length) {
+  if (Number(version) > known && oldest > known) {
     throw refusal(
       file,
-      `was written by a newer Holdfast (schema ${String(version)}; this one knows ${MIGRATIONS.length}).`,
+      `was written by a newer Holdfast (schema ${String(version)}, which serves versions from ${oldest} on; this one knows ${known}).`,
       'Start the newer Holdfast, or give this one another data directory.',
     );
   }
@@ -169,14 +187,34 @@ export function refuseUnmade(db: Database.Database, file: string): void {
     throw refusal(file, 'holds no log.', 'Restore a backup, or start the gateway: it begins a new one.');
 }
 
-function migrate(db: Database.Database): void {
+function migrate(db: Database.Database, migrations: readonly Migration[]): void {
   const version = Number(db.pragma('user_version', { simple: true }));
-  for (const [index, migration] of MIGRATIONS.entries()) {
+  for (const [index, { sql }] of migrations.entries()) {
     if (index < version) continue;
     db.transaction(() => {
-      db.exec(migration);
+      db.exec(sql);
+      noteServed(db, migrations.slice(0, index + 1));
       db.pragma(`user_version = ${index + 1}`);
       db.pragma(`application_id = ${APPLICATION_ID}`);
     })();
   }
+  db.transaction(() => noteServed(db, migrations.slice(0, version)))();
+}
+
+/** A version that was migrated by code without `serves` has its row from the next opening on. */
+function noteServed(db: Database.Database, migrations: readonly Migration[]): void {
+  db.exec(BESIDE);
+  const put = db.prepare('INSERT OR IGNORE INTO migrations VALUES (?, ?)');
+  for (const [index, { serves }] of migrations.entries()) put.run(index + 1, serves);
+}
+
+/** The oldest version that every migration behind `known` serves. One without a row serves itself alone. */
+function oldestServed(db: Database.Database, known: number): number {
+  const version = Number(db.pragma('user_version', { simple: true }));
+  const hasRows = db.prepare(`SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'migrations'`).get();
+  if (version <= known || hasRows === undefined) return version;
+  const { oldest, rows } = db
+    .prepare('SELECT max(serves) AS oldest, count(*) AS rows FROM migrations WHERE version > ?')
+    .get(known) as { readonly oldest: number | null; readonly rows: number };
+  return rows === version - known ? (oldest ?? version) : version;
 }

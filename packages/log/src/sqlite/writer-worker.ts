@@ -5,6 +5,7 @@
  * 2. A batch that fails on the disk is rolled back whole and answered `unavailable`: nothing has changed (L12). One that fails
  *    otherwise is tried call by call, so that only the culprit is refused (L5).
  */
+import { existsSync } from 'node:fs';
 import path from 'node:path';
 import { workerData } from 'node:worker_threads';
 import type { Database } from 'better-sqlite3';
@@ -13,7 +14,8 @@ import type { Append } from '../port.ts';
 import { DATABASE_FILE } from './files.ts';
 import { holdLock } from './lock.ts';
 import type { Answer, Batch, Call, FlatAppend, WriterCall } from './messages.ts';
-import { openWriterDatabase } from './schema.ts';
+import { tighten } from './private.ts';
+import { openWriterDatabase, refuseForeign } from './schema.ts';
 import { refusal, serve } from './serve.ts';
 import { Timeline } from './timeline.ts';
 import { WriterStore } from './writer-store.ts';
@@ -147,7 +149,11 @@ function diskFault(error: unknown): Fault | undefined {
 
 serve<WriterCall>(dir, () => {
   const lock = holdLock(dir);
-  const db = openWriterDatabase(path.join(dir, DATABASE_FILE));
+  const file = path.join(dir, DATABASE_FILE);
+  if (existsSync(file)) refuseForeign(file);
+  // Before the WAL is made, which takes its rights from the database.
+  tighten(dir);
+  const db = openWriterDatabase(file);
   // The lock says that no other process has this directory: whoever held something here is gone.
   db.exec('UPDATE holders SET lease_until = 0');
   const writer = new Writer(db, Timeline.open(dir, db), () => {
