@@ -17,6 +17,11 @@ const CHUNK_BYTES = 256 * 1024;
 
 const blobStream = (hash: string, life: number): StreamName => (life === 1 ? `blob/${hash}` : `blob/${hash}.${life}`);
 
+/** Makes a reference to the blob before its bytes are stored (`blob-references.ts`). */
+type Hold = (hash: string) => Promise<void>;
+
+export const noBlob = (hash: string): Fault => fault('blob-not-found', `There is no blob ${hash.slice(0, 80)}.`);
+
 export class Blobs {
   readonly #log: Log;
 
@@ -27,6 +32,7 @@ export class Blobs {
   async put(
     mediaType: string,
     chunks: AsyncIterable<Uint8Array>,
+    hold: Hold,
   ): Promise<Result<{ readonly hash: string; readonly bytes: number }>> {
     const kept: Uint8Array[] = [];
     let bytes = 0;
@@ -42,14 +48,27 @@ export class Blobs {
       }
       kept.push(chunk);
     }
-    return this.#write(mediaType, Buffer.concat(kept));
+    return this.#write(mediaType, Buffer.concat(kept), hold);
+  }
+
+  /** Writes back what was erased while a reference to it was made. */
+  async restore(bytes: Uint8Array): Promise<void> {
+    const put = await this.#write('application/octet-stream', bytes, () => Promise.resolve());
+    if (put.kind === 'fault') throw new FaultError(put.fault);
+  }
+
+  async has(hash: string): Promise<boolean | Fault> {
+    const { found } = await this.#placeOf(hash);
+    return found.kind === 'unavailable' ? found.fault : found.kind === 'state';
   }
 
   async #write(
     mediaType: string,
     bytes: Uint8Array,
+    hold: Hold,
   ): Promise<Result<{ readonly hash: string; readonly bytes: number }>> {
     const hash = createHash('sha256').update(bytes).digest('hex');
+    await hold(hash);
     const records: Uint8Array[] = [];
     for (let at = 0; at < bytes.byteLength; at += CHUNK_BYTES) records.push(bytes.subarray(at, at + CHUNK_BYTES));
     const place = await this.#placeOf(hash);
@@ -70,8 +89,7 @@ export class Blobs {
   > {
     const place = /^[0-9a-f]{64}$/.test(hash) ? await this.#placeOf(hash) : undefined;
     if (place?.found.kind === 'unavailable') return { kind: 'fault', fault: place.found.fault };
-    if (place?.found.kind !== 'state')
-      return { kind: 'fault', fault: fault('blob-not-found', `There is no blob ${hash.slice(0, 80)}.`) };
+    if (place?.found.kind !== 'state') return { kind: 'fault', fault: noBlob(hash) };
     const { stream, found } = place;
     const { contentType, head } = found.state;
     const last = head === 0 ? 0 : await this.#lastBytes(stream, head);
@@ -102,7 +120,7 @@ export class Blobs {
     await this.#log.delete(stream);
   }
 
-  sink(mediaType: string): BlobSink {
+  sink(mediaType: string, hold: Hold): BlobSink {
     const kept: Uint8Array[] = [];
     let bytes = 0;
     return {
@@ -113,7 +131,7 @@ export class Blobs {
         kept.push(chunk.slice());
       },
       close: async () => {
-        const put = await this.#write(mediaType, Buffer.concat(kept));
+        const put = await this.#write(mediaType, Buffer.concat(kept), hold);
         return put.kind === 'ok' ? put.hash : '';
       },
     };

@@ -1,5 +1,6 @@
 /**
- * What is left of side questions: those whose process died end `interrupted`, and old streams are erased. On every node.
+ * What is left of side questions: those whose process died end `interrupted`, and old streams
+ * and uploads are erased. On every node.
  *
  * 1. A question without a living answerer is a pending consumer; who acquires it says the last word.
  */
@@ -15,6 +16,8 @@ export interface BtwSweepPorts {
   readonly log: Log;
   readonly clock: Clock;
   readonly holderId: () => string | undefined;
+  /** Ends uploads that no message named in time. */
+  readonly sweepDrafts: () => Promise<void>;
   readonly onError: (error: unknown) => void;
 }
 
@@ -30,6 +33,7 @@ export class BtwSweep {
   start(): void {
     this.#every(SWEEP_MS, () => this.#sweep());
     this.#every(EXPIRE_MS, () => this.#ports.log.expire());
+    this.#every(EXPIRE_MS, () => this.#ports.sweepDrafts());
   }
 
   close(): void {

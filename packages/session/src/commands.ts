@@ -24,13 +24,14 @@ import {
   type View,
 } from '@holdfast/protocol';
 import type { Append, Log } from '@holdfast/log';
+import type { BlobReferences } from './blob-references.ts';
 import type { Blobs } from './blobs.ts';
 import type { Clock } from './clock.ts';
 import { importedSession } from './import.ts';
 import type { Lists } from './lists.ts';
 import type { Expectation, LiveSession, LiveSessions } from './live.ts';
 import { faultOf, refused, SHUTTING_DOWN } from './refusal.ts';
-import { attachmentRows, BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
+import { attachmentRows, filesOf, BLOB_TABLE, sessionRow, SESSION_TABLE, streamOf } from './rows.ts';
 import { decodeEntry, encodeEntry, type Receipt, type Result } from './service.ts';
 import { Past } from './told.ts';
 import type { Views } from './views.ts';
@@ -46,6 +47,8 @@ export interface CommandPorts {
   readonly views: Views;
   readonly lists: Lists;
   readonly blobs: Blobs;
+  readonly references: BlobReferences;
+  readonly onError: (error: unknown) => void;
   readonly queueMax: number;
   /** There may be work for this session. */
   readonly wake: (sessionId: SessionId) => void;
@@ -58,6 +61,8 @@ export class Commands {
   readonly #views: Views;
   readonly #lists: Lists;
   readonly #blobs: Blobs;
+  readonly #references: BlobReferences;
+  readonly #onError: (error: unknown) => void;
   readonly #queueMax: number;
   readonly #wake: (sessionId: SessionId) => void;
   readonly #closing = new AbortController();
@@ -65,13 +70,15 @@ export class Commands {
   readonly #arriving = new Map<SessionId, number>();
   #admits = true;
 
-  constructor({ log, clock, lives, views, lists, blobs, queueMax, wake }: CommandPorts) {
+  constructor({ log, clock, lives, views, lists, blobs, references, queueMax, wake, onError }: CommandPorts) {
     this.#log = log;
     this.#clock = clock;
     this.#lives = lives;
     this.#views = views;
     this.#lists = lists;
     this.#blobs = blobs;
+    this.#references = references;
+    this.#onError = onError;
     this.#queueMax = queueMax;
     this.#wake = wake;
   }
@@ -196,6 +203,8 @@ export class Commands {
     const { sessionId } = live;
     const placed = await this.#placed(live, command);
     if ('detail' in placed) return refused(placed);
+    const missing = await this.#missingFile(sessionId, command);
+    if (missing !== undefined) return refused(missing);
     await live.admits();
     const verdict = await this.#log.append(streamOf(sessionId), {
       records: [encodeEntry(placed)],
@@ -205,6 +214,7 @@ export class Commands {
     switch (verdict.kind) {
       case 'appended':
         this.#wake(sessionId);
+        void this.#references.takeOver(command.author, filesOf(command)).catch(this.#onError);
         return this.#receipt(live, verdict.first, false, expectation);
       case 'duplicate':
         return this.#receipt(live, verdict.first, true, expectation);
@@ -267,19 +277,33 @@ export class Commands {
     }
   }
 
+  /** A message is refused if a file that it names is not there; a retry of one that was accepted is not. */
+  async #missingFile(sessionId: SessionId, command: Command): Promise<Fault | undefined> {
+    for (const hash of filesOf(command)) {
+      const has = await this.#blobs.has(hash);
+      if (has === true) continue;
+      if (has !== false) return has;
+      const isRetry = (await this.#log.findKey(streamOf(sessionId), command.clientId)) !== undefined;
+      return isRetry
+        ? undefined
+        : fault(
+            'blob-not-found',
+            `There is no blob ${hash.slice(0, 80)}. Upload the file, then send the message again.`,
+          );
+    }
+    return undefined;
+  }
+
   async delete(sessionId: SessionId): Promise<Result<object>> {
     const stream = streamOf(sessionId);
     const summary = await this.#lists.summary(sessionId);
     if (summary.kind !== 'ok') return summary;
-    const blobs = await this.#log.rows.list({ table: BLOB_TABLE, stream, limit: Number.MAX_SAFE_INTEGER });
+    const files = await this.#log.rows.list({ table: BLOB_TABLE, stream, limit: Number.MAX_SAFE_INTEGER });
     const erased = await this.#log.delete(stream, [
       { table: SESSION_TABLE, key: SESSION_TABLE, group: summary.summary.owner },
     ]);
     if (erased.kind !== 'erased') return refused(faultOf(erased, sessionId));
-    for (const { key } of blobs) {
-      const others = await this.#log.rows.list({ table: BLOB_TABLE, group: key, limit: 1 });
-      if (others.length === 0) await this.#blobs.erase(key);
-    }
+    await this.#references.release(files.map(({ key }) => key));
     return { kind: 'ok' };
   }
 }

@@ -3,8 +3,10 @@
  * does what they ask (`ownership.ts`), and what came of it is shown (`views.ts`, `lists.ts`).
  */
 import type { Log } from '@holdfast/log';
+import type { SessionId, Subject } from '@holdfast/protocol';
 import type { Agent } from './agent.ts';
-import { Blobs } from './blobs.ts';
+import { BlobReferences } from './blob-references.ts';
+import { Blobs, noBlob } from './blobs.ts';
 import { Btws } from './btws.ts';
 import { BtwSweep } from './btw-sweep.ts';
 import { systemClock, type Clock } from './clock.ts';
@@ -49,11 +51,22 @@ export async function openSessionService(options: SessionServiceOptions): Promis
   const lists = new Lists(log);
   const grants = new Grants(log);
   const blobs = new Blobs(log);
+  const references = new BlobReferences(log, blobs);
   const ownership = new Ownership({
     log,
     clock,
     lives,
-    ports: { log, clock, agents, defaultAgent: options.defaultAgent ?? first.name, grants, mayApprove, blobs, onError },
+    ports: {
+      log,
+      clock,
+      agents,
+      defaultAgent: options.defaultAgent ?? first.name,
+      grants,
+      mayApprove,
+      blobs,
+      references,
+      onError,
+    },
     newHolderId: randomId,
     leaseMs: options.leaseMs ?? LEASE_MS,
     sweepMs: options.sweepMs ?? SWEEP_MS,
@@ -75,6 +88,7 @@ export async function openSessionService(options: SessionServiceOptions): Promis
   const btwSweep = new BtwSweep({
     log,
     clock,
+    sweepDrafts: () => references.sweep(),
     holderId: () => ownership.holderId,
     onError,
   });
@@ -85,9 +99,15 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     views,
     lists,
     blobs,
+    references,
+    onError,
     queueMax: options.queueMax ?? QUEUE_MAX,
     wake: (sessionId) => ownership.wake(sessionId),
   });
+  const ownerIfKnown = async (sessionId: SessionId): Promise<Subject | undefined> => {
+    const found = await lists.ownerOf(sessionId);
+    return found.kind === 'ok' ? found.owner : undefined;
+  };
   await ownership.start();
   btwSweep.start();
   return {
@@ -112,8 +132,11 @@ export async function openSessionService(options: SessionServiceOptions): Promis
     watchFeed: (onChange) => lists.watchFeed(onChange),
     grants: (owner) => grants.list(owner),
     revokeGrant: (owner, tool) => grants.revoke(owner, tool),
-    putBlob: (_owner, mediaType, chunks) => blobs.put(mediaType, chunks),
-    getBlob: (hash) => blobs.get(hash),
+    putBlob: (owner, mediaType, chunks) => blobs.put(mediaType, chunks, (hash) => references.draft(owner, hash)),
+    getBlob: async (hash, reader) =>
+      reader === undefined || (await references.mayRead(reader, hash, ownerIfKnown))
+        ? blobs.get(hash)
+        : { kind: 'fault' as const, fault: noBlob(hash) },
     stats: () => ({
       running: ownership.running,
       live: lives.size,

@@ -25,6 +25,7 @@ import {
 } from '@holdfast/protocol';
 import type { AcquireVerdict, Log, StreamName } from '@holdfast/log';
 import type { Agent } from './agent.ts';
+import type { BlobReferences } from './blob-references.ts';
 import type { Blobs } from './blobs.ts';
 import type { Clock } from './clock.ts';
 import type { Grants } from './grants.ts';
@@ -44,6 +45,7 @@ export interface OwnerPorts {
   /** Whether a subject may allow at this moment what needs this right. */
   readonly mayApprove: (subject: Subject, needs: ApprovalRight) => boolean;
   readonly blobs: Blobs;
+  readonly references: BlobReferences;
   readonly drain: () => 'no' | 'finishing' | 'now';
   /** Takes a slot for a turn, or says that there is none, or that others go first: then a slot brings the next tenure. */
   readonly takeSlot: (sessionId: SessionId, hadTurn: boolean) => boolean;
@@ -256,7 +258,8 @@ export class Tenure {
       onError: this.#ports.onError,
       isGranted: (tool, needs = 'tools') => this.#isGranted(tool, needs, granted.get(tool)),
       takeSteers: () => this.#takeSteers(turnId),
-      openBlob: (mediaType) => this.#ports.blobs.sink(mediaType),
+      openBlob: (mediaType) =>
+        this.#ports.blobs.sink(mediaType, (hash) => this.#ports.references.hold(this.#live.sessionId, hash)),
       readBlob: (hash) => this.#untilAnswered(() => this.#ports.blobs.bytes(hash)),
     });
     this.#run = run;

@@ -181,12 +181,17 @@ function turnRows(view: View, node: TurnNode): readonly RowChange[] {
   return [{ table: TURN_TABLE, key: node.turnId, order: node.startSeq, group, value: encode(row), text }, ...blobs];
 }
 
+/** The files that a command names, each once. */
+export const filesOf = (command: Command): readonly string[] =>
+  command.type !== 'message'
+    ? []
+    : [...new Set((command.parts ?? []).flatMap((part) => (part.type === 'file' ? [part.hash] : [])))];
+
 /** From its message's admission on: other sessions may have the file too, and be deleted before this turn has ended. */
 export function attachmentRows(command: Command): readonly RowChange[] {
   if (command.type !== 'message' || command.parts === undefined) return [];
   const value = encode(turnIdOf(command.messageId));
-  const hashes = new Set(command.parts.flatMap((part) => (part.type === 'file' ? [part.hash] : [])));
-  return [...hashes].map((hash) => ({ table: BLOB_TABLE, key: hash, order: 0, group: hash, value }));
+  return filesOf(command).map((hash) => ({ table: BLOB_TABLE, key: hash, order: 0, group: hash, value }));
 }
 
 function blobsOf(message: Message): readonly string[] {

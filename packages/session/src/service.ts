@@ -160,8 +160,10 @@ export interface SessionService {
     mediaType: string,
     chunks: AsyncIterable<Uint8Array>,
   ): Promise<Result<{ readonly hash: string; readonly bytes: number }>>;
+  /** @param reader a subject that may not read everything: what it uploaded and what its sessions hold */
   getBlob(
     hash: string,
+    reader?: Subject,
   ): Promise<
     Result<{ readonly mediaType: string; readonly bytes: number; readonly chunks: AsyncIterable<Uint8Array> }>
   >;

@@ -6,6 +6,7 @@
  */
 import { z } from 'zod';
 import { fault } from '@holdfast/protocol';
+import { isAdmin } from '../auth/principal.ts';
 import type { Context } from '../context.ts';
 import { tooLarge } from '../http/body.ts';
 import { created, empty, failed, ok } from '../http/reply.ts';
@@ -58,8 +59,8 @@ export function blobRoutes({ service, config: { limits } }: Context): readonly R
         summary: 'The bytes of a blob',
         replies: { 200: { about: 'Bytes, as the type that they came with', mediaType: '*/*' } },
       },
-      handle: async ({ params: { hash } }) => {
-        const found = await service.getBlob(hash);
+      handle: async ({ params: { hash }, principal }) => {
+        const found = await service.getBlob(hash, isAdmin(principal) ? undefined : principal.subject);
         if (found.kind === 'fault') return failed(found.fault);
         const { mediaType, bytes, chunks } = found;
         // Rule 2. What a hash names never changes.
