@@ -8,7 +8,7 @@ const config: KnipConfig = {
     // Loaded by the page's HTML as it is.
     'apps/web': { entry: ['public/theme.js'] },
     // Bundled for a browser by their tests.
-    'packages/client': { entry: ['test/*-page.ts'] },
+    'packages/client': { entry: ['test/*-page.ts', 'test/dist-suite.ts'] },
     'packages/react': { entry: ['example/app.tsx', 'test/page.tsx'] },
     // Found on the search path or absent: a sandbox is the machine's.
     'packages/agents': { entry: ['src/bin/*.ts'] },
