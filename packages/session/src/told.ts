@@ -8,6 +8,9 @@
  * 3. It is bounded: `HISTORY_TURNS` turns, as many as a window holds before its newest.
  */
 import {
+  EMPTY_VIEW,
+  fold,
+  FaultError,
   WINDOW_TURNS,
   type Command,
   type Message,
@@ -20,10 +23,12 @@ import {
   type View,
 } from '@holdfast/protocol';
 import type { Log } from '@holdfast/log';
-import { decodeRow, loadTurn, streamOf, TURN_TABLE, type TurnRow } from './rows.ts';
+import { decodeRow, loadRowState, loadTurn, streamOf, TURN_TABLE, type TurnRow } from './rows.ts';
+import { decodeEntry } from './service.ts';
 
 const HISTORY_TURNS = WINDOW_TURNS - 1;
 const PAGE_ROWS = 32;
+const PAGE_ENTRIES = 512;
 
 export interface Told {
   /** The conversation before the turn, oldest first. */
@@ -96,10 +101,31 @@ export class Past {
   async #turn(turnId: TurnId): Promise<TurnRow | undefined> {
     const node = this.#view.turns.find((other) => other.turnId === turnId);
     if (node === undefined) {
-      const row = await loadTurn(this.#log, this.#sessionId, turnId);
+      const row = (await loadTurn(this.#log, this.#sessionId, turnId)) ?? (await this.#turnOfLog(turnId));
       return row === undefined ? undefined : { node: row.node, messages: inOrder(row.node, row.messages) };
     }
     return { node, messages: inOrder(node, [...this.#view.messages, ...this.#view.offPath]) };
+  }
+
+  /** An imported or upgraded session has no rows of its past before its first owner has made them: then the log is read for it. */
+  async #turnOfLog(turnId: TurnId): Promise<TurnRow | undefined> {
+    const { turns, seq: upTo } = this.#view;
+    const { rowedSeq } = await loadRowState(this.#log, this.#sessionId);
+    if (rowedSeq >= (turns[0]?.startSeq ?? 1) - 1) return undefined;
+    let view: View = EMPTY_VIEW;
+    while (view.seq < upTo) {
+      const page = await this.#log.read(streamOf(this.#sessionId), { after: view.seq, upTo, limit: PAGE_ENTRIES });
+      if (page.kind === 'unavailable') throw new FaultError(page.fault);
+      if (page.kind !== 'page') return undefined;
+      for (const record of page.records) {
+        const entry = decodeEntry(record);
+        view = fold(view, entry);
+        if (entry.type !== 'stream-end' || entry.turnId !== turnId) continue;
+        const node = view.turns.find((other) => other.turnId === turnId);
+        return node && { node, messages: [...view.messages, ...view.offPath] };
+      }
+    }
+    return undefined;
   }
 
   /** Exact as long as nobody has branched; with branches, those turns are counted too that lie on another one. */
