@@ -39,8 +39,8 @@ test('two nodes on one database: appends, fences, hints, rows', async () => {
     kind: 'key-conflict',
     first: 1,
   });
-  expect(await a.holders.renew('A', 5000)).toEqual({ kind: 'alive' });
-  expect(await b.holders.renew('B', 5000)).toEqual({ kind: 'alive' });
+  expect(await a.holders.renew('A', 5000)).toEqual({ kind: 'alive', taken: [] });
+  expect(await b.holders.renew('B', 5000)).toEqual({ kind: 'alive', taken: [] });
   expect(await a.consumers.pending('run', { limit: 10 })).toEqual(['s/1']);
   expect(await a.consumers.acquire('s/1', 'run', 'A')).toMatchObject({ kind: 'acquired', epoch: 1, head: 3 });
   expect(await b.consumers.acquire('s/1', 'run', 'B')).toMatchObject({ kind: 'held', holder: 'A' });
