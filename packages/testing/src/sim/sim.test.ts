@@ -24,7 +24,8 @@ test('R1–R37: two minutes of worlds of nodes, clients and faults keep every la
 }, 200_000);
 
 test('seeds that violated a law once keep every law', async () => {
-  for (const seed of [718_136, 915_195, 969_382, 5_511, 6_117, 8_641]) expect((await simulate(planOf(seed))).violations).toEqual([]);
+  for (const seed of [718_136, 915_195, 969_382, 5_511, 6_117, 8_641])
+    expect((await simulate(planOf(seed))).violations).toEqual([]);
 });
 
 test('a run has at least two hundred steps', async () => {
