@@ -125,6 +125,7 @@ class Gateway implements RunningGateway {
     await announce(this.url);
     this.#phase = 'ready';
     logger.info({ address: this.url, store: this.#config.store.kind, agent: defaultAgent }, 'ready');
+    if (isInTheOpen(this.#config)) logger.warn({ host: this.#config.host }, IN_THE_OPEN);
   }
 
   #announceLocally(): Closer {
@@ -221,6 +222,14 @@ class Gateway implements RunningGateway {
     return undefined;
   };
 }
+
+const IN_THE_OPEN =
+  'Other machines can reach this gateway without TLS: tokens and conversations cross the network in the clear. ' +
+  'Set HOLDFAST_TLS_CERT and HOLDFAST_TLS_KEY, or listen on 127.0.0.1 behind a proxy that serves https.';
+
+/** A public URL with https is a proxy's, which reaches the gateway on a network of its own. */
+const isInTheOpen = ({ host, tls, publicUrl }: Config): boolean =>
+  !/^(?:127\.|::1$|localhost$)/.test(host) && tls.cert === undefined && publicUrl?.protocol !== 'https:';
 
 // ── the port ────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -29,6 +29,8 @@ export interface GrantFacts {
   readonly subject: Subject;
   readonly scopes: readonly Scope[];
   readonly label?: string;
+  /** The token that made this one, by itself or by a start link: it ends with it (R95). */
+  readonly by?: string;
 }
 
 export type TokenEntry =
@@ -57,6 +59,7 @@ export type TokenEntry =
       readonly code: Secret;
       readonly subject: Subject;
       readonly scopes: readonly Scope[];
+      readonly by?: string;
     };
 
 export interface Grant extends GrantFacts {
@@ -91,10 +94,11 @@ interface KnownSecret {
   readonly used?: Used;
 }
 
-interface Start {
+export interface Start {
   readonly subject: Subject;
   readonly scopes: readonly Scope[];
   readonly expiresAt: number | null;
+  readonly by?: string;
 }
 
 /** A book as plain JSON. */
@@ -148,6 +152,7 @@ export class TokenBook {
           subject: entry.subject,
           scopes: entry.scopes,
           expiresAt: entry.code.expiresAt,
+          ...(entry.by === undefined ? {} : { by: entry.by }),
         });
     }
   }
@@ -159,7 +164,7 @@ export class TokenBook {
     return { grant, ...secret };
   }
 
-  findStart(hash: string, now: number): { readonly subject: Subject; readonly scopes: readonly Scope[] } | undefined {
+  findStart(hash: string, now: number): Start | undefined {
     const start = this.#starts.get(hash);
     return start === undefined || isOver(start.expiresAt, now) ? undefined : start;
   }
@@ -221,11 +226,14 @@ export class TokenBook {
     this.#secrets.set(secret.hash, { tokenId: held.grant.tokenId, use, expiresAt: secret.expiresAt });
   }
 
+  /** With all that was made with it (R95). */
   #drop(tokenId: string): void {
     const held = this.#held.get(tokenId);
     if (held === undefined) return;
     for (const hash of held.hashes) this.#secrets.delete(hash);
     this.#held.delete(tokenId);
+    for (const [hash, start] of this.#starts) if (start.by === tokenId) this.#starts.delete(hash);
+    for (const { grant } of this.#held.values()) if (grant.by === tokenId) this.#drop(grant.tokenId);
   }
 }
 

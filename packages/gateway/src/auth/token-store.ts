@@ -58,6 +58,8 @@ export interface IssueRequest {
   readonly label?: string;
   readonly expiresInMs?: number;
   readonly refresh: boolean;
+  /** The token that asks for it; undefined: the configured admin token. */
+  readonly by?: string;
 }
 
 const encoder = new TextEncoder();
@@ -144,12 +146,13 @@ export class TokenStore {
 
   // ── changing ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  async issue({ subject, scopes, label, expiresInMs, refresh }: IssueRequest): Promise<IssueResult> {
+  async issue({ subject, scopes, label, expiresInMs, refresh, by }: IssueRequest): Promise<IssueResult> {
     const kind: GrantKind = refresh ? 'pair' : 'bearer';
     const [accessToken, refreshToken] = [newSecret(), newSecret()];
     const now = this.#clock.now();
     const expiresAt = expiresInMs === undefined ? (refresh ? now + this.#times.accessMs : null) : now + expiresInMs;
-    const grant = { tokenId: newId('tk'), kind, subject, scopes, ...(label === undefined ? {} : { label }) };
+    const more = { ...(label === undefined ? {} : { label }), ...(by === undefined ? {} : { by }) };
+    const grant = { tokenId: newId('tk'), kind, subject, scopes, ...more };
     const pair = refresh ? { refresh: { hash: hashOf(refreshToken), expiresAt: now + this.#times.refreshMs } } : {};
     const refused = await this.#append({
       type: 'token-issue',
@@ -191,7 +194,7 @@ export class TokenStore {
   }
 
   /** A one-time code for a start link. */
-  async issueStart(subject: Subject, scopes: readonly Scope[]): Promise<string | Fault> {
+  async issueStart(subject: Subject, scopes: readonly Scope[], by?: string): Promise<string | Fault> {
     const code = newSecret();
     const expiresAt = this.#clock.now() + this.#times.startMs;
     const refused = await this.#append({
@@ -199,6 +202,7 @@ export class TokenStore {
       code: { hash: hashOf(code), expiresAt },
       subject,
       scopes,
+      ...(by === undefined ? {} : { by }),
     });
     return refused ?? code;
   }
@@ -221,6 +225,7 @@ export class TokenStore {
       subject: found.subject,
       scopes: found.scopes,
       label: 'browser',
+      ...(found.by === undefined ? {} : { by: found.by }),
     } as const;
     const entry: TokenEntry = { type: 'token-issue', grant, access: { hash: hashOf(accessToken), expiresAt }, start };
     const refused = await this.#append(entry, `start:${start}`);

@@ -30,6 +30,7 @@ const grantSchema = z
     subject: z.string(),
     scopes: z.array(scopeSchema),
     label: z.string().exactOptional(),
+    by: z.string().exactOptional(),
     createdAt: z.iso.datetime(),
     expiresAt: z.iso.datetime().nullable(),
   })
@@ -44,11 +45,12 @@ export function tokenRoutes({ tokens, terminals, config, clock, door, pageUrl }:
         replies: { 201: { about: 'The only time it is shown', schema: issuedSchema } },
       },
       body: issueTokenBody,
-      handle: async ({ body: { subject, scopes, label, expiresInS, refresh = false } }) => {
+      handle: async ({ body: { subject, scopes, label, expiresInS, refresh = false }, principal: { tokenId: by } }) => {
         const result = await tokens.issue({
           subject,
           scopes,
           refresh,
+          ...(by === undefined ? {} : { by }),
           ...(label === undefined ? {} : { label }),
           ...(expiresInS === undefined ? {} : { expiresInMs: expiresInS * 1_000 }),
         });
@@ -93,10 +95,18 @@ export function tokenRoutes({ tokens, terminals, config, clock, door, pageUrl }:
 
     del('/v1/tokens/{tokenId}', {
       right: 'read',
-      docs: { summary: 'Revoke a token: its open streams end within a second', replies: { 204: { about: 'Revoked' } } },
+      docs: {
+        summary: 'Revoke a token and all that was made with it: open streams end within a second',
+        replies: { 204: { about: 'Revoked' } },
+      },
       handle: async ({ params: { tokenId }, principal }) => {
         const grant = tokens.grant(tokenId);
         const visible = isAdmin(principal) || grant?.subject === principal.subject;
+        const beyond = grant?.scopes.find((scope) => !mayUse(principal, scope));
+        if (visible && beyond !== undefined && tokenId !== principal.tokenId)
+          return failed(
+            fault('forbidden', `The token has the scope ${beyond}, which yours has not. Revoke it with one that has.`),
+          );
         const revoked = visible && (await tokens.revoke(tokenId));
         if (typeof revoked === 'object') return failed(revoked);
         return revoked ? empty : failed(fault('token-not-found', `There is no token ${tokenId.slice(0, 100)}.`));
@@ -110,7 +120,7 @@ export function tokenRoutes({ tokens, terminals, config, clock, door, pageUrl }:
         replies: { 201: { about: 'The link', schema: z.object({ url: z.string(), expiresAt: z.iso.datetime() }) } },
       },
       handle: async ({ principal }) => {
-        const code = await tokens.issueStart(principal.subject, ['admin']);
+        const code = await tokens.issueStart(principal.subject, ['admin'], principal.tokenId);
         if (typeof code === 'object') return failed(code);
         return created({
           url: startUrl(pageUrl(), code),

@@ -34,6 +34,8 @@ import type { Pty, PtyOrder, SpawnPty } from './pty.ts';
 export interface TerminalOptions {
   readonly terminalId: string;
   readonly subject: Subject;
+  /** It ends with this principal's token. */
+  readonly opener: Principal;
   /** So that a retry of the request that opened it finds it. */
   readonly clientId: string | undefined;
   readonly order: PtyOrder;
@@ -176,9 +178,11 @@ export class Terminal {
     return undefined;
   }
 
-  /** Breaks the stream of a reader whose token has ended; it may come back with another. */
+  /** Breaks the stream of a reader whose token has ended; it may come back with another. Ends with the token that opened it. */
   checkToken(isValid: (principal: Principal) => boolean): void {
     if (this.#seat?.wire !== undefined && !isValid(this.#seat.principal)) this.#seat.wire.destroy();
+    // R95: what its token made ends with the token. Its access may have been renewed since.
+    if (!isValid({ ...this.#options.opener, expiresAt: null })) this.end(true);
   }
 
   #open(seat: Seat, outgoing: ServerResponse): void {

@@ -91,6 +91,7 @@ export class Terminals {
     const terminal = new Terminal({
       terminalId: `tm_${this.#node}_${newId('x').slice(2)}`,
       subject,
+      opener: principal,
       clientId,
       order: { file, args, cols, rows, cwd: config.workspace ?? homedir(), env: environmentOf(env) },
       spawn,
