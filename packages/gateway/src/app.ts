@@ -6,12 +6,12 @@
  *
  * 1. Every route goes through all stages; a route says which right it needs and cannot leave it out.
  * 2. Nothing about a request is read before its sender may make it: a stranger's body is never parsed.
- * 3. A throw is a bug: it is logged and answered `internal`, and it harms no other request. That the sender left in mid-body is none.
+ * 3. A throw is a bug: it is logged and answered `internal`, and it harms no other request. A `FaultError` is none, nor that the sender left.
  */
 import type { IncomingMessage } from 'node:http';
 import type { HttpBindings } from '@hono/node-server';
 import { Hono, type Context as Handled } from 'hono';
-import { fault, type Fault } from '@holdfast/protocol';
+import { fault, FaultError, type Fault } from '@holdfast/protocol';
 import { authenticate } from './auth/authenticate.ts';
 import { enter, type Entrance } from './auth/door.ts';
 import { mayUse, type Principal } from './auth/principal.ts';
@@ -71,7 +71,7 @@ export function createApp(context: Context, files: StaticFiles): App {
   hono.all('*', (c) =>
     atDoor(c, () => files.serve(c.req.method, withoutPrefix(c.req.path, prefix), (name) => c.req.header(name))),
   );
-  hono.onError((error, c) => answer(c, failed(bug(error, c)), {}, c.req.path));
+  hono.onError((error, c) => answer(c, failed(faultOf(error, c)), {}, c.req.path));
 
   return { fetch: hono.fetch, routes };
 
@@ -108,7 +108,7 @@ export function createApp(context: Context, files: StaticFiles): App {
     try {
       return answer(c, await inside(entrance), cors, path);
     } catch (error) {
-      return answer(c, failed(error === c.env.incoming.errored ? CUT_OFF : bug(error, c)), cors, path);
+      return answer(c, failed(faultOf(error, c)), cors, path);
     }
   }
 
@@ -194,6 +194,12 @@ export function createApp(context: Context, files: StaticFiles): App {
         headers: { allow: allowed.join(', ') },
       }),
     );
+  }
+
+  /** A store that gives no answer rejects with its fault (the log's port): that is an outage, and no bug (R94). */
+  function faultOf(error: unknown, c: Exchange): Fault {
+    if (error instanceof FaultError) return error.fault;
+    return error === c.env.incoming.errored ? CUT_OFF : bug(error, c);
   }
 
   function bug(error: unknown, c: Exchange): Fault {

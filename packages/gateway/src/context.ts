@@ -32,5 +32,5 @@ export interface Context {
   readonly door: () => DoorOptions;
   /** Where the page is, as its users see it; without a slash at its end. */
   readonly pageUrl: () => string;
-  readonly readiness: () => { readonly ready: boolean; readonly why: string };
+  readonly readiness: () => Promise<{ readonly ready: boolean; readonly why: string }>;
 }

@@ -45,6 +45,7 @@ export async function closeAll(closers: readonly Closer[], onError: (error: unkn
 }
 
 export interface Parts {
+  readonly log: Log;
   readonly clock: Clock;
   readonly build: string;
   readonly logger: Logger;
@@ -81,6 +82,7 @@ export async function openParts(config: Config, options: GatewayOptions, closers
   const { defaultAgent, confinement } = opened;
   if (confinement !== undefined) logger.info({ sandbox: confinement.sandbox.kind }, confinementNote(confinement));
   return {
+    log,
     clock,
     build,
     logger,

@@ -16,7 +16,7 @@ import { fault, FaultError } from '@holdfast/protocol';
 import type { SessionService } from '@holdfast/session';
 import { createApp } from './app.ts';
 import { ADMIN_SUBJECT } from './auth/authenticate.ts';
-import { newSecret } from './auth/secret.ts';
+import { newId, newSecret } from './auth/secret.ts';
 import type { Config } from './config-table.ts';
 import type { Context } from './context.ts';
 import { refuseMalformed } from './http/respond.ts';
@@ -26,6 +26,7 @@ import { Metrics } from './metrics.ts';
 import { closeAll, openParts, type Closer, type GatewayOptions, type Parts } from './parts.ts';
 import { startUrl } from './routes/tokens.ts';
 import { serveStatic } from './static.ts';
+import { StoreProbe } from './store-probe.ts';
 import { EntryEncoder } from './stream/encode.ts';
 import { Feed } from './stream/feed.ts';
 
@@ -188,7 +189,8 @@ class Gateway implements RunningGateway {
   }
 
   #context(): Context {
-    const { clock, build, logger, tokens, service, readers, terminals, defaultAgent, onError } = this.#parts;
+    const { log, clock, build, logger, tokens, service, readers, terminals, defaultAgent, onError } = this.#parts;
+    const probe = new StoreProbe(log, clock, newId('ready'));
     const { hosts, origins, publicUrl, token } = this.#config;
     return {
       config: this.#config,
@@ -211,7 +213,11 @@ class Gateway implements RunningGateway {
       adminSecrets: token === undefined ? [this.adminToken] : [token, this.adminToken],
       door: () => ({ scheme: this.#scheme, port: this.port, hosts, origins, publicUrl }),
       pageUrl: () => this.#pageUrl(),
-      readiness: () => ({ ready: this.#phase === 'ready', why: this.#phase }),
+      readiness: async () => {
+        if (this.#phase !== 'ready') return { ready: false, why: this.#phase };
+        const whyNot = await probe.whyNot();
+        return { ready: whyNot === undefined, why: whyNot ?? this.#phase };
+      },
     };
   }
 

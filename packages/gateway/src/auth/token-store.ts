@@ -181,6 +181,7 @@ export class TokenStore {
     const refresh = { hash: hashOf(next), expiresAt: now + this.#times.refreshMs };
     const refused = await this.#append({ type: 'token-rotate', tokenId, used, access, refresh }, `rotate:${used}`);
     if (refused !== undefined) return { kind: 'fault', fault: refused };
+    if (this.#book.find(used, now)?.used === undefined) await this.#readHead();
     const after = this.#book.find(used, now);
     if (after?.used === undefined) return refuse('The tokens were revoked meanwhile. Sign in again.');
     return this.#derived(tokenId, refreshToken, after.used.accessExpiresAt);
@@ -274,7 +275,8 @@ export class TokenStore {
     switch (verdict.kind) {
       case 'appended':
       case 'duplicate':
-        await this.#readTo(verdict.last);
+        // It is durable: what cannot be read back now is read later, and fails nothing.
+        await this.#readTo(verdict.last).catch(() => undefined);
         return undefined;
       case 'key-conflict':
         return fault('client-id-reused', 'It was used before.');
@@ -297,6 +299,8 @@ export class TokenStore {
     this.#nextCatchUp = undefined;
     this.#caughtUpAt = this.#clock.monotonicMs();
     const found = await this.#log.stat(STREAM);
+    // Unknown because the store cannot be reached is not unknown (R94).
+    if (found.kind === 'unavailable') throw new FaultError(found.fault);
     if (found.kind !== 'state') return;
     await (found.state.head < this.#seq ? this.#readAnew() : this.#readTo(found.state.head));
   }
@@ -305,6 +309,7 @@ export class TokenStore {
   async #readTo(head: number): Promise<void> {
     while (this.#seq < head && !this.#closed) {
       const page = await this.#log.read(STREAM, { after: this.#seq });
+      if (page.kind === 'unavailable') throw new FaultError(page.fault);
       if (page.kind === 'truncated') this.#beginAt(page.floor);
       else if (page.kind !== 'page' || page.records.length === 0) return;
       else this.#take(page);

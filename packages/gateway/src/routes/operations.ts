@@ -25,9 +25,9 @@ export function operationRoutes({ metrics, readiness, build }: Context, document
           503: { about: 'It does not, with the reason', schema: readySchema },
         },
       },
-      handle: () => {
-        const state = readiness();
-        return Promise.resolve(state.ready ? ok(state) : { kind: 'unready', body: state });
+      handle: async () => {
+        const state = await readiness();
+        return state.ready ? ok(state) : { kind: 'unready', body: state };
       },
     }),
     get('/metrics', {
