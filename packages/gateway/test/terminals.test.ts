@@ -341,3 +341,14 @@ test('C4: HEAD takes no terminal over, and sizes have bounds', async () => {
       fault: 'invalid-request',
     });
 });
+
+test('R95: revoking the token that opened a terminal ends it and what runs on it; another token of the subject does not keep it', async () => {
+  const api = await open();
+  const [opener, other] = [await api.issue('root', 'admin'), await api.issue('root', 'admin')];
+  const terminal = await start(api, 'sleep 600', opener.token);
+  const seen = async (): Promise<number> =>
+    (await api.call('GET', at(terminal), undefined, { token: other.token })).status;
+  expect(await seen()).toBe(200);
+  expect((await api.call('DELETE', `/v1/tokens/${opener.tokenId}`)).status).toBe(204);
+  await expect.poll(seen, { timeout: 20_000 }).toBe(404);
+});

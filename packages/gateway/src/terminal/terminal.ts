@@ -92,6 +92,7 @@ export class Terminal {
   #life: Life = { kind: 'running' };
   /** The opener is the first one. */
   #reader = 1;
+  #opener: Principal;
   #seat: Seat | undefined;
   #inputEnd = 0;
   #isPaused = false;
@@ -104,6 +105,7 @@ export class Terminal {
     this.subject = subject;
     this.clientId = clientId;
     this.#options = options;
+    this.#opener = options.opener;
     this.#ring = new OutputRing(windowBytes);
     this.#size = { cols: order.cols, rows: order.rows };
     this.#startedAt = new Date(clock.now()).toISOString();
@@ -157,6 +159,8 @@ export class Terminal {
     if (!this.#ring.begin(offset)) return { kind: 'fault', fault: this.#notHere(offset) };
     this.#dismiss();
     this.#reader = from.reader ?? this.#reader + 1;
+    // Its access has been renewed since.
+    if (principal.tokenId === this.#opener.tokenId) this.#opener = principal;
     const seat: Seat = { reader: this.#reader, principal, position: offset, wire: undefined, isBlocked: false };
     this.#seat = seat;
     this.#flow();
@@ -181,8 +185,10 @@ export class Terminal {
   /** Breaks the stream of a reader whose token has ended; it may come back with another. Ends with the token that opened it. */
   checkToken(isValid: (principal: Principal) => boolean): void {
     if (this.#seat?.wire !== undefined && !isValid(this.#seat.principal)) this.#seat.wire.destroy();
-    // R95: what its token made ends with the token. Its access may have been renewed since.
-    if (!isValid({ ...this.#options.opener, expiresAt: null })) this.end(true);
+    // R95: it ends with the token that opened it. One that has merely expired is replaced by another of the same person.
+    const { expiresAt } = this.#opener;
+    const hasExpired = expiresAt !== null && expiresAt <= this.#options.clock.now();
+    if (!hasExpired && !isValid(this.#opener)) this.end(true);
   }
 
   #open(seat: Seat, outgoing: ServerResponse): void {
