@@ -56,3 +56,20 @@ test('R92: a hash opens nothing: its uploader and the owner of a session that ha
   await expect.poll(() => read(api, hash, bob.token)).toBe(404);
   expect([await read(api, hash, ann.token), await read(api, hash)]).toEqual([200, 200]);
 });
+
+test('R92, P2: naming a file by its hash does not open it, and is answered as if it were not there', async () => {
+  const api = await openApi();
+  const [ann, bob] = [await api.issue('ann', 'write'), await api.issue('bob', 'write')];
+  const hash = await upload(api, 'secret of ann', ann.token);
+  const sessionId = await api.session(bob.token);
+  const send = (named: string) =>
+    api.call(
+      'POST',
+      `/v1/sessions/${sessionId}/messages`,
+      { text: 'see', parts: [partOf(named, 13)] },
+      { token: bob.token },
+    );
+  expect((await send(hash)).body).toMatchObject({ status: 404, fault: 'blob-not-found' });
+  expect(await read(api, hash, bob.token)).toBe(404);
+  expect((await send('b'.repeat(64))).body).toMatchObject({ status: 404, fault: 'blob-not-found' });
+});

@@ -16,6 +16,8 @@ import { BLOB_TABLE, sessionIdOf, streamOf } from './rows.ts';
 const DRAFT_TABLE = 'blob-draft';
 export const DRAFT_MS: number = 24 * 3_600_000;
 const PAGE = 500;
+/** Of so many sessions that hold one file, those of a subject are looked for. */
+const READERS_MAX = 10_000;
 const NO_BYTES = new Uint8Array();
 
 const draftStream = (subject: Subject): StreamName => `drafts/${encodeURIComponent(subject)}`;
@@ -77,19 +79,20 @@ export class BlobReferences {
     ownerOf: (sessionId: SessionId) => Promise<Subject | undefined>,
   ): Promise<boolean> {
     if ((await this.#log.rows.get(DRAFT_TABLE, draftStream(subject), hash)) !== undefined) return true;
-    for (let after = Number.NEGATIVE_INFINITY; ;) {
-      const rows = await this.#log.rows.list({
-        table: BLOB_TABLE,
-        group: hash,
-        direction: 'ascending',
-        after,
-        limit: PAGE,
-      });
-      for (const { stream } of rows) if ((await ownerOf(sessionIdOf(stream))) === subject) return true;
-      const last = rows.at(-1)?.order ?? after;
-      if (rows.length < PAGE || last === after) return false;
-      after = last;
-    }
+    const rows = await this.#log.rows.list({ table: BLOB_TABLE, group: hash, limit: READERS_MAX });
+    for (const { stream } of rows) if ((await ownerOf(sessionIdOf(stream))) === subject) return true;
+    return false;
+  }
+
+  /** Rule 4, for a message of this author in this session: naming a file must not open it. */
+  async mayName(
+    author: Subject,
+    sessionId: SessionId,
+    hash: string,
+    ownerOf: (sessionId: SessionId) => Promise<Subject | undefined>,
+  ): Promise<boolean> {
+    const held = await this.#log.rows.get(BLOB_TABLE, streamOf(sessionId), hash);
+    return held !== undefined || (await this.mayRead(author, hash, ownerOf));
   }
 
   async #isReferenced(hash: string): Promise<boolean> {

@@ -21,6 +21,7 @@ import {
   summaryOf,
   type SessionId,
   type SessionSummary,
+  type Subject,
   type View,
 } from '@holdfast/protocol';
 import type { Append, Log } from '@holdfast/log';
@@ -281,8 +282,9 @@ export class Commands {
   async #missingFile(sessionId: SessionId, command: Command): Promise<Fault | undefined> {
     for (const hash of filesOf(command)) {
       const has = await this.#blobs.has(hash);
-      if (has === true) continue;
-      if (has !== false) return has;
+      if (typeof has === 'object') return has;
+      const isOwn = has && (await this.#references.mayName(command.author, sessionId, hash, (id) => this.#ownerOf(id)));
+      if (isOwn) continue;
       const isRetry = (await this.#log.findKey(streamOf(sessionId), command.clientId)) !== undefined;
       return isRetry
         ? undefined
@@ -292,6 +294,11 @@ export class Commands {
           );
     }
     return undefined;
+  }
+
+  async #ownerOf(sessionId: SessionId): Promise<Subject | undefined> {
+    const found = await this.#lists.ownerOf(sessionId);
+    return found.kind === 'ok' ? found.owner : undefined;
   }
 
   async delete(sessionId: SessionId): Promise<Result<object>> {
