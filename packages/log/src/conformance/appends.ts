@@ -184,7 +184,7 @@ export function describeAppends(suite: Suite): void {
       const stream = fresh('long');
       const records = Array.from({ length: 200_000 }, (_, n) => bytes(String(n)));
       const created = await log.create(stream, { contentType: 'text/plain', first: { records } });
-      assert(created.kind === 'created');
+      assert(created.kind === 'created', `it should be created, not ${JSON.stringify(created)}`);
       assert.deepInclude(created.first, { kind: 'appended', first: 1, last: records.length });
       const end = pageOf(await log.read(stream, { after: records.length - 1, limit: 10 }));
       assert.deepEqual(texts(end), [String(records.length - 1)]);

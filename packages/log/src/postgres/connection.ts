@@ -25,7 +25,7 @@ const CONNECT_TIMEOUT_MS = 5_000;
 /** A server that does not answer a statement within this is taken for lost. */
 const QUERY_TIMEOUT_MS = 15_000;
 /** A node that fell silent within a transaction keeps its locks no longer than this: less than the lease that others wait for. */
-const IDLE_TIMEOUT_MS = 2_000;
+const IDLE_TIMEOUT_MS = 5_000;
 const RESOLVE_MS = 5_000;
 const RESOLVE_PAUSE_MS = 50;
 
